@@ -1,0 +1,74 @@
+"""The settings of a pool, checked when they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import InvalidConfiguration
+from .names import check_int, check_name, check_seconds
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolConfig:
+    """The settings of one `WorkerPool`. Durations are seconds.
+
+    Args:
+        name: Names the pool in the store, logs and metrics; several pools may share one.
+        threads: Executors that run at once.
+        queue_size: The most jobs claimed and waiting for a thread. How many
+            really wait adapts to how fast jobs run, down to none for slow ones.
+        batch_size: The most jobs taken by one claim call.
+        strategy: The claim strategy: ``single``, ``batch`` or ``window``.
+        lease: How long a claim lasts without a heartbeat.
+        heartbeat: Between two extensions of the held leases; a third of the lease if None.
+        reap_interval: Between two searches for expired leases; half the lease if None.
+        poll_interval: The longest wait between two looks for due jobs when nobody wakes the pool.
+        stop_timeout: How long leaving a ``with`` block, or the end of the main
+            thread, waits for running executors.
+        push: Whether to wake up by change stream where the server has them.
+    """
+
+    name: str = "default"
+    threads: int = 16
+    queue_size: int = 1000
+    batch_size: int = 500
+    strategy: str = "window"
+    lease: float = 30.0
+    heartbeat: float | None = None
+    reap_interval: float | None = None
+    poll_interval: float = 1.0
+    stop_timeout: float = 30.0
+    push: bool = True
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.name, "pool name")
+        except ValueError as error:
+            raise InvalidConfiguration(str(error)) from None
+        check_int(self.threads, "threads", 1, 1000)
+        check_int(self.queue_size, "queue_size", 1, 100_000)
+        check_int(self.batch_size, "batch_size", 1, 10_000)
+        check_seconds(self.lease, "lease", 1, DAY)
+        check_seconds(self.heartbeat_interval, "heartbeat", 0.05, DAY)
+        check_seconds(self.reap_every, "reap_interval", 0.05, DAY)
+        check_seconds(self.poll_interval, "poll_interval", 0.01, 3600)
+        check_seconds(self.stop_timeout, "stop_timeout", 0, DAY)
+        if not isinstance(self.push, bool):
+            raise InvalidConfiguration(f"push must be True or False, not {self.push!r}")
+        # Two heartbeats must fit in a lease, or one late reply loses every job.
+        if self.heartbeat_interval > self.lease / 2:
+            raise InvalidConfiguration(
+                f"heartbeat ({self.heartbeat_interval:g} s) must be at most half the lease ({self.lease:g} s)"
+            )
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds between two extensions of the held leases."""
+        return self.lease / 3 if self.heartbeat is None else self.heartbeat
+
+    @property
+    def reap_every(self) -> float:
+        """Seconds between two searches for expired leases."""
+        return self.lease / 2 if self.reap_interval is None else self.reap_interval

@@ -1,0 +1,95 @@
+"""The errors jobpool raises, one small tree.
+
+Everything derives from `JobpoolError`. What a caller may conclude from each
+stands in its docstring; the messages name the job, the limit and the value.
+"""
+
+from __future__ import annotations
+
+
+class JobpoolError(Exception):
+    """Base of all errors raised by jobpool."""
+
+
+class InvalidJob(JobpoolError, ValueError):
+    """A job's type, id, data or schedule cannot be accepted. Nothing was written."""
+
+
+class InvalidConfiguration(JobpoolError, ValueError):
+    """A setting is out of its range or contradicts another. Nothing was started."""
+
+
+class UnknownType(JobpoolError, LookupError):
+    """A type was asked for by name that has no executor here. Nothing was claimed."""
+
+
+class DuplicateJob(JobpoolError):
+    """A job with this id exists and ``on_duplicate="raise"`` was asked for.
+
+    The stored job was not changed.
+
+    Attributes:
+        id: The id both jobs share.
+        state: The state the stored job was seen in.
+    """
+
+    def __init__(self, id: str, state: str) -> None:
+        super().__init__(f"job {id!r} exists already, in state {state}; nothing was changed")
+        self.id = id
+        self.state = state
+
+
+class JobNotFound(JobpoolError, LookupError):
+    """No job has this id: it was never created, or it was removed."""
+
+
+class JobHeld(JobpoolError):
+    """The job is claimed or running, so it cannot be removed now. Nothing was changed."""
+
+
+class WaitTimeout(JobpoolError, TimeoutError):
+    """The job was not final when the time was over. It goes on regardless."""
+
+
+class LeaseLost(JobpoolError):
+    """The job was reaped or claimed again, so the write was refused.
+
+    Nothing was written; the executor's effects stand, and another attempt
+    may follow or may have run already.
+    """
+
+
+class StoreError(JobpoolError):
+    """Base of what MongoDB, or the way to it, answered."""
+
+
+class StoreUnavailable(StoreError):
+    """MongoDB did not answer, or could not confirm, in time.
+
+    A write *may or may not* have been applied. Every operation of jobpool can
+    be repeated with the same arguments: what was applied is recognised.
+    """
+
+
+class StoreRefused(StoreError):
+    """MongoDB refused the operation (rights, validation, a bad command). It was not applied."""
+
+
+class UnsupportedServer(StoreError):
+    """The server is older than MongoDB 5.0, or lacks what the call needs. Nothing was written."""
+
+
+class IndexMismatch(StoreError):
+    """An index of ours exists under its name with other keys. jobpool never drops an index by itself."""
+
+
+class PoolStateError(JobpoolError, RuntimeError):
+    """The pool or manager is not in a state that allows the call."""
+
+
+class ForkedProcess(PoolStateError):
+    """The object was made in the parent of this forked process. Make a new one here."""
+
+
+class EmbeddedMongoError(JobpoolError, RuntimeError):
+    """The embedded mongod could not be found, started or kept."""

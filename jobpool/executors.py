@@ -1,0 +1,110 @@
+"""Executors: the callables that run jobs, one per type."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .backoff import Backoff
+from .errors import InvalidConfiguration, UnknownType
+from .names import check_int, check_name
+
+MAX_ATTEMPTS = 1000
+
+
+@dataclass(frozen=True)
+class Executor:
+    """A callable that runs the jobs of one type, with its rules.
+
+    Args:
+        fn: Called with ``(data)``, or with ``(data, manager)`` when it has a
+            second parameter without a default. Plain or ``async def``. What it
+            returns is the job's result; what it raises fails the attempt.
+        max_attempts: How often a job of this type may be started in its life,
+            crashes included, 1 to 1000. A job created with its own
+            ``max_attempts`` keeps that. The default is 1: at most once.
+        backoff: The delay between attempts.
+    """
+
+    fn: Callable[..., Any]
+    max_attempts: int = field(default=1, kw_only=True)
+    backoff: Backoff = field(default_factory=Backoff, kw_only=True)
+    wants_manager: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.fn):
+            raise InvalidConfiguration(f"an executor must be callable, not {type(self.fn).__name__}")
+        if not isinstance(self.backoff, Backoff):
+            raise InvalidConfiguration(f"backoff must be a Backoff, not {type(self.backoff).__name__}")
+        check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS)
+        object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
+
+    def __call__(self, data: Any, manager: Any) -> Any:
+        """Call the function as it wants to be called; a coroutine comes back as such."""
+        return self.fn(data, manager) if self.wants_manager else self.fn(data)
+
+
+def _wants_manager(fn: Callable[..., Any]) -> bool:
+    """Say whether `fn` takes ``(data, manager)``; raise `InvalidConfiguration` if neither form fits."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return False  # a builtin that does not tell: data only
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in positional if p.default is p.empty]
+    keyword = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(required) > 2 or keyword or (not positional and not takes_any):
+        name = getattr(fn, "__qualname__", repr(fn))
+        raise InvalidConfiguration(f"executor {name} must take (data) or (data, manager)")
+    return len(required) == 2
+
+
+class Executors:
+    """The executors of one manager, by type.
+
+    Threads: registration is expected before pools start; reading is safe from
+    any thread at any time (one dict, replaced item by item).
+    """
+
+    def __init__(self, executors: Mapping[str, Executor | Callable[..., Any]] | None = None) -> None:
+        self._by_type: dict[str, Executor] = {}
+        for type, executor in (executors or {}).items():
+            self.register(type, executor)
+
+    def register(self, type: str, executor: Executor | Callable[..., Any]) -> Executor:
+        """Make `executor` run the jobs of `type`. A type has one executor; a second one is an error."""
+        check_name(type, "type")
+        if type in self._by_type:
+            raise InvalidConfiguration(f"type {type!r} has an executor already")
+        self._by_type[type] = executor if isinstance(executor, Executor) else Executor(executor)
+        return self._by_type[type]
+
+    def __getitem__(self, type: str) -> Executor:
+        return self._by_type[type]
+
+    def __contains__(self, type: object) -> bool:
+        return type in self._by_type
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._by_type))
+
+    def select(self, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the types to claim: those named, or all that have an executor.
+
+        Raises:
+            UnknownType: A named type has no executor here, or there is none at all.
+        """
+        for type in types:
+            check_name(type, "type")
+            if type not in self._by_type:
+                raise UnknownType(f"no executor for type {type!r} here; known: {self._known()}")
+        if not (types or self._by_type):
+            raise UnknownType("no executors are registered, so there is nothing that could run here")
+        return tuple(dict.fromkeys(types or self._by_type))
+
+    def _known(self) -> str:
+        names = sorted(self._by_type)
+        return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "none"

@@ -1,0 +1,125 @@
+"""A job as users see it, and the claim that a pool holds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a job is in its life. The last three are final."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether a job stays in this state until somebody revives it."""
+        return self in FINAL
+
+    @property
+    def held(self) -> bool:
+        """Whether a pool holds a claim on a job in this state."""
+        return self in HELD
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+HELD = frozenset({State.CLAIMED, State.RUNNING})
+#: What ``on_duplicate="revive"`` makes pending again.
+REVIVABLE = frozenset({State.FAILED, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """How one attempt failed.
+
+    Attributes:
+        type: Name of the exception class, or ``WorkerLost`` when the lease expired.
+        message: Its text, at most 8 kB.
+        traceback: The formatted traceback, at most 8 kB; empty for ``WorkerLost``.
+        attempt: The number of the attempt, from 1.
+        at: When it was recorded (server time).
+    """
+
+    type: str
+    message: str
+    traceback: str
+    attempt: int
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A snapshot of one job, as it was when it was read. It does not follow the store.
+
+    Attributes:
+        created: Whether the call that returned this snapshot inserted the job;
+            False says that it met an existing one.
+        run_at: Not before this instant; moves later with each retry.
+        attempts: How many attempts have been started.
+        max_attempts: How many may be; None until the first start takes the executor's.
+        fence: Rises with every claim; users may guard their own writes with it.
+        error: How the last attempt failed, if the job is failed.
+        errors: The errors of the last 10 failed attempts, oldest first.
+    """
+
+    id: str
+    type: str
+    data: Any
+    state: State
+    priority: int
+    run_at: datetime
+    attempts: int
+    max_attempts: int | None
+    fence: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    result: Any = None
+    error: JobError | None = None
+    errors: tuple[JobError, ...] = ()
+    pool: str | None = None
+    lease_until: datetime | None = None
+    created: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The proof that a pool holds a job: every write to the job is conditional on it.
+
+    Attributes:
+        id: The job's id.
+        token: Random, fresh for every claim call; the jobs of one batch share it.
+        fence: The job's fence as this claim raised it.
+    """
+
+    id: str
+    token: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `create_many` did.
+
+    Attributes:
+        inserted: How many jobs are new.
+        duplicates: How many met a job with the same id (the revived ones included).
+        revived: How many of those were final without success and are pending again.
+        ids: The id of every job given, in order.
+    """
+
+    inserted: int
+    duplicates: int
+    revived: int
+    ids: list[str]
+
+
+JobFields = Mapping[str, Any]

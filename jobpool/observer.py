@@ -1,0 +1,75 @@
+"""The events of a manager and its pools, as calls.
+
+`Observer` does nothing; `metrics.Metrics` counts. Store and pool know only
+this vocabulary, so they carry no metrics library. Every method may be called
+from any thread, never under a lock, and must neither block nor raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGauges:
+    """What a pool looks like at one instant.
+
+    Attributes:
+        threads: Size of the pool.
+        busy: Threads that run an executor.
+        queued: Jobs claimed and waiting for a thread.
+        queue_capacity: The bound of that.
+        busy_seconds: Thread time spent in executors since the pool was made.
+        longest_running: Seconds that the longest running executor has run; 0 when idle.
+    """
+
+    threads: int
+    busy: int
+    queued: int
+    queue_capacity: int
+    busy_seconds: float
+    longest_running: float
+
+
+class Observer:
+    """Hears what happens, and does nothing about it."""
+
+    def jobs_created(self, type: str, result: str, jobs: int) -> None:
+        """`jobs` creates ended as `result`: inserted, duplicate, revived or error."""
+
+    def store_operation(self, operation: str, seconds: float, error: str | None) -> None:
+        """A store operation took `seconds`; `error` is its kind, None if it was answered."""
+
+    def claimed(self, pool: str, result: str, won: int, conflicts: int, factor: int) -> None:
+        """A claim call ended as `result`: full, partial, empty, contended or error."""
+
+    def woken(self, pool: str, source: str, missed: int) -> None:
+        """The fetcher stopped waiting: push, local or poll; `missed` jobs should have been pushed."""
+
+    def fetcher_blocked(self, pool: str, seconds: float) -> None:
+        """The fetcher waited `seconds` for room in the queue."""
+
+    def started(self, pool: str, type: str, wait: float, queue_wait: float) -> None:
+        """An executor is about to be called, `wait` seconds after its job was due."""
+
+    def finished(self, type: str, outcome: str, duration: float, error: str | None) -> None:
+        """An attempt's outcome is recorded: succeeded, retried, failed or lost."""
+
+    def leases_extended(self, pool: str, result: str, jobs: int) -> None:
+        """A heartbeat's answer for `jobs` leases: extended, lost or error."""
+
+    def leases_lost(self, pool: str, stage: str, jobs: int) -> None:
+        """`jobs` claims were lost while queued, running or finishing."""
+
+    def reaped(self, type: str, result: str, jobs: int) -> None:
+        """`jobs` expired claims were taken back: requeued or failed."""
+
+    def internal_error(self, component: str) -> None:
+        """A thread survived an error that nobody foresaw."""
+
+    def pool_started(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
+        """A pool is up; `gauges` may be called until `pool_stopped` with the same callable."""
+
+    def pool_stopped(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
+        """A pool has ended."""

@@ -1,0 +1,59 @@
+"""One attempt: calling an executor and saying how it ended."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..current import in_hand
+from ..data import canonical, check_size
+from ..executors import Executor
+from ..outcome import Outcome, describe
+from .coroutines import Coroutines
+from .held import Held
+from .host import Host
+
+#: Room left for everything in a job document that is neither data nor result.
+DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
+
+
+def run_attempt(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+    """Call the executor of `held` and return the outcome, whatever it raises.
+
+    `BaseException` is meant: a `SystemExit` or a `CancelledError` that passed
+    by would take a thread with it and strand the job.
+    """
+    executor = host.executors[held.type]
+    context = in_hand.set(held)
+    try:
+        result = executor(held.document["data"], host)
+        if inspect.iscoroutine(result):
+            result = coroutines.run(result)
+        if result is not None:
+            _check_result(result, held, host.data_limit)
+        return Outcome(result=result)
+    except BaseException as error:  # noqa: BLE001
+        return failure(error, held, executor)
+    finally:
+        in_hand.reset(context)
+
+
+def failure(error: BaseException, held: Held, executor: Executor) -> Outcome:
+    """Return the outcome of an attempt that raised `error`: a retry if attempts are left."""
+    allowed = allowed_attempts(held, executor)
+    retry_after = executor.backoff.delay(held.attempt) if held.attempt < allowed else None
+    return Outcome(error=describe(error, held.attempt), retry_after=retry_after)
+
+
+def allowed_attempts(held: Held, executor: Executor) -> int:
+    """Return the most attempts of this job: its own number if it has one, else the executor's."""
+    own: int | None = held.document["max_attempts"]
+    return executor.max_attempts if own is None else own
+
+
+def _check_result(result: Any, held: Held, limit: int) -> None:
+    """Raise `InvalidJob` if the result cannot be stored beside the data."""
+    canonical(result, "result")
+    size = check_size(result, limit, "result")
+    if size + limit > DOCUMENT_LIMIT:  # only then can both together be too large
+        check_size([held.document["data"], result], DOCUMENT_LIMIT, "data and result together")

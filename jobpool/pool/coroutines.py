@@ -1,0 +1,84 @@
+"""The event loop on which ``async def`` executors run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError
+from typing import Any
+
+
+class Coroutines:
+    """One event loop on a thread of its own, started when the first coroutine comes.
+
+    The worker thread that called the executor waits for its coroutine, so as
+    many run at once as the pool has threads.
+
+    Threads: any; `_lock` guards `_loop`, `_thread` and `_closed`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run `coroutine` to its end, in the calling context, and return or raise what it does."""
+        try:
+            loop = self._running_loop()
+        except BaseException:
+            coroutine.close()
+            raise
+        result, error = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop).result()
+        if error is not None:
+            raise error
+        return result
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Cancel what still runs, end the loop and its thread; return whether it ended in time."""
+        with self._lock:
+            self._closed = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return True
+        if thread.is_alive():
+            loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():
+            thread.join(timeout)
+        return not thread.is_alive()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise CancelledError("the event loop of the executors is closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name=f"jobpool-{self._name}-coroutines"
+                )
+                self._thread.start()
+            return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Hand an exception over as a value: a `SystemExit` would end the loop for all."""
+    try:
+        return await coroutine, None
+    except BaseException as error:  # noqa: BLE001
+        return None, error

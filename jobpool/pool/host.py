@@ -1,0 +1,37 @@
+"""What a pool needs of the manager it belongs to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..executors import Executors
+from ..observer import Observer
+from ..store import Store
+from .wakeups import Wakeups
+
+
+class Host(Protocol):
+    """The manager, as its pools see it; executors that ask for a manager get it."""
+
+    @property
+    def store(self) -> Store:
+        """The store, refused in a forked child."""
+
+    @property
+    def executors(self) -> Executors:
+        """What can be run here."""
+
+    @property
+    def observer(self) -> Observer:
+        """Who hears of it."""
+
+    @property
+    def data_limit(self) -> int:
+        """The most bytes a result may take."""
+
+    @property
+    def wakeups(self) -> Wakeups:
+        """Who is woken by whom."""
+
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Return the content type and body of a scrape."""

@@ -1,0 +1,54 @@
+"""The bounded queue inside one process, between fetcher and starter."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from .held import Held
+
+
+class ClaimedQueue:
+    """Claimed jobs that wait for a thread, in the order they were claimed.
+
+    The fetcher keeps the bound: it asks for no more jobs than there is room
+    for. The decision whether jobs are still taken is made under the lock, so
+    nothing is left in a queue that nobody empties any more.
+
+    Threads: any; `_lock` guards all fields.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: deque[Held] = deque()
+        self._closed = False
+
+    def put(self, jobs: list[Held]) -> bool:
+        """Append `jobs` and return True; refuse all of them and return False once closed."""
+        with self._lock:
+            if not self._closed:
+                self._jobs.extend(jobs)
+            return not self._closed
+
+    def take(self, fits: Callable[[Held], bool]) -> list[Held]:
+        """Remove and return jobs from the head for as long as `fits` says so; never waits.
+
+        `fits` is called under the lock: it must only compute.
+        """
+        taken: list[Held] = []
+        with self._lock:
+            while self._jobs and fits(self._jobs[0]):
+                taken.append(self._jobs.popleft())
+        return taken
+
+    def close(self) -> list[Held]:
+        """Refuse all further jobs; remove and return what is there."""
+        with self._lock:
+            self._closed = True
+            left = list(self._jobs)
+            self._jobs.clear()
+            return left
+
+    def __len__(self) -> int:
+        return len(self._jobs)

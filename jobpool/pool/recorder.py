@@ -1,0 +1,138 @@
+"""The recorder: writes outcomes, many at a time, until the store has them."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..observer import Observer
+from ..outcome import Finish, Outcome
+from ..store import Store
+from .held import Held, HeldJobs
+from .pace import Pace
+from .service import FIRST_PAUSE, Service, jitter
+
+logger = logging.getLogger(__name__)
+
+#: Outcomes in one command. While one group is written the next gathers, so the size finds itself.
+GROUP = 500
+#: A stop whose time is over still gives each outcome this many seconds to be recorded.
+LAST_TRY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An outcome on its way to the store; `duration` is the executor's run time in seconds."""
+
+    held: Held
+    outcome: Outcome
+    duration: float
+
+
+class Recorder(Service):
+    """Takes outcomes from the workers and records them under their claims.
+
+    A group that cannot be written is kept and written again until the store
+    has answered for it: dropping it would run jobs again that were done.
+
+    Fields: `_kept` and `_deadline` belong to the thread (and to `flush` after
+    its end); `_incoming` is a queue.
+    """
+
+    def __init__(
+        self, name: str, store: Store, held: HeldJobs, pace: Pace, observer: Observer, done: Callable[[], None]
+    ) -> None:
+        super().__init__(f"{name}-recorder", observer)
+        self._pool = name
+        self._store = store
+        self._held = held
+        self._pace = pace
+        self._done = done
+        self._incoming: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._kept: list[Record] = []
+        self._deadline: float | None = None
+
+    def put(self, record: Record) -> None:
+        """Hand over an outcome; never waits. Threads: the workers."""
+        self._incoming.put(record)
+
+    def wake(self) -> None:
+        """Let a waiting step return."""
+        self._incoming.put(None)
+
+    @property
+    def backlog(self) -> int:
+        """How many outcomes are not recorded yet."""
+        return self._incoming.qsize() + len(self._kept)
+
+    def run_once(self) -> None:
+        """Wait for outcomes and record a group of them."""
+        if not self._kept:
+            self._kept = self._gather()
+        if self._kept:
+            self._record(self._kept)
+            self._kept = []
+            self._done()
+
+    def _gather(self) -> list[Record]:
+        group: list[Record] = []
+        try:
+            item = self._incoming.get(timeout=1.0)
+            while True:
+                if item is not None:
+                    group.append(item)
+                if len(group) >= GROUP:
+                    break
+                item = self._incoming.get_nowait()
+        except queue.Empty:
+            pass
+        return group
+
+    def _record(self, group: list[Record]) -> None:
+        finishes = [Finish(record.held.claim, record.outcome) for record in group]
+        applied = self._store.transitions.finish(finishes, timeout=self._time_left())
+        self._held.remove(record.held.claim for record in group)
+        lost = 0
+        for record in group:
+            self._pace.observe(record.held.type, record.duration)
+            name, error = record.outcome.name, record.outcome.error
+            if record.held.claim not in applied:
+                lost += 1
+                name = "lost"
+                logger.warning(
+                    "job %r: attempt %d ended after its claim was lost; the outcome is not recorded",
+                    record.held.claim.id,
+                    record.held.attempt,
+                )
+            self.observer.finished(record.held.type, name, record.duration, error.type if error else None)
+        if lost:
+            self.observer.leases_lost(self._pool, "finishing", lost)
+
+    def flush(self, deadline: float | None) -> None:
+        """Record what is there, after the thread ended, until the deadline; the rest stays held."""
+        self._deadline = deadline
+        pause = threading.Event()
+        while True:
+            self._kept = self._kept or self._left()
+            if not self._kept:
+                return
+            if not self.step():
+                if deadline is not None and time.monotonic() >= deadline:
+                    return
+                pause.wait(FIRST_PAUSE * jitter())
+
+    def _time_left(self) -> float | None:
+        """Return the limit of a write while stopping: what is left, but enough for one try."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), LAST_TRY)
+
+    def _left(self) -> list[Record]:
+        records = []
+        while not self._incoming.empty():
+            item = self._incoming.get_nowait()
+            if item is not None:
+                records.append(item)
+        return records

@@ -1,0 +1,140 @@
+"""The worker threads: a ThreadPoolExecutor whose threads take started jobs one by one."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from .held import Held, Stage
+
+logger = logging.getLogger(__name__)
+
+
+class _Seat:
+    """What one worker thread does. Written by that thread only, read by any."""
+
+    __slots__ = ("busy_seconds", "held", "since", "thread")
+
+    def __init__(self) -> None:
+        self.held: Held | None = None
+        self.since = 0.0
+        self.busy_seconds = 0.0
+        self.thread: threading.Thread | None = None
+
+
+class Workers:
+    """Threads that run `handle` on each job handed to them, and `freed` when they are free again.
+
+    A long loop per thread instead of a task per job: a job costs one queue
+    operation, and the interpreter's exit, which refuses new tasks, does not
+    matter.
+
+    Fields: `taken_at` is written by all workers (the latest wins, which is
+    meant); everything else is immutable after `start`.
+    """
+
+    def __init__(self, threads: int, name: str, handle: Callable[[Held], None], freed: Callable[[], None]) -> None:
+        self.threads = threads
+        self.taken_at = time.monotonic()
+        self._handle = handle
+        self._freed = freed
+        self._ready: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
+        self._seats = [_Seat() for _ in range(threads)]
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"jobpool-{name}-worker")
+        self._loops: list[Future[None]] = []
+
+    def start(self) -> None:
+        """Start all threads."""
+        for seat in self._seats:
+            self._loops.append(self._executor.submit(self._loop, seat))
+
+    def hand(self, jobs: list[Held]) -> None:
+        """Queue started jobs for the threads."""
+        for held in jobs:
+            self._ready.put(held)
+
+    def recall(self) -> list[Held]:
+        """Take back what no thread has taken yet. Each job has exactly one taker."""
+        jobs: list[Held] = []
+        while True:
+            try:
+                held = self._ready.get_nowait()
+            except queue.Empty:
+                return jobs
+            if held is not None:
+                jobs.append(held)
+
+    def stop(self, deadline: float | None) -> bool:
+        """Tell the threads to end after the job in hand and wait for it; return whether all ended.
+
+        The executor's shutdown does not wait for what runs longer: those
+        threads are left behind with the jobs they run.
+        """
+        for _ in self._seats:
+            self._ready.put(None)
+        self._executor.shutdown(wait=False)
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        left = wait(self._loops, timeout).not_done
+        if not left:
+            for seat in self._seats:
+                if seat.thread is not None:
+                    seat.thread.join()
+        return not left
+
+    def running(self) -> list[Held]:
+        """Return the jobs whose executors run now."""
+        return [held for seat in self._seats if (held := seat.held) is not None]
+
+    @property
+    def ready(self) -> int:
+        """How many started jobs wait for a thread."""
+        return self._ready.qsize()
+
+    @property
+    def busy(self) -> int:
+        """How many threads run an executor."""
+        return sum(seat.held is not None for seat in self._seats)
+
+    @property
+    def free(self) -> int:
+        """How many threads have neither a job nor one waiting for them; negative if more wait than that."""
+        return self.threads - self.busy - self.ready
+
+    def busy_seconds(self) -> float:
+        """Return the thread time spent in executors so far, the running ones included."""
+        now = time.monotonic()
+        done = sum(seat.busy_seconds for seat in self._seats)
+        return done + sum(now - seat.since for seat in self._seats if seat.held is not None)
+
+    def longest_running(self) -> float:
+        """Return for how many seconds the longest running executor has run; 0 when idle."""
+        now = time.monotonic()
+        return max((now - seat.since for seat in self._seats if seat.held is not None), default=0.0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether every thread is there."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    def owns_current_thread(self) -> bool:
+        """Whether the caller is one of the threads."""
+        return any(seat.thread is threading.current_thread() for seat in self._seats)
+
+    def _loop(self, seat: _Seat) -> None:
+        seat.thread = threading.current_thread()
+        while (held := self._ready.get()) is not None:
+            seat.since = self.taken_at = time.monotonic()
+            seat.held = held
+            held.stage = Stage.RUNNING
+            try:
+                self._handle(held)
+            except BaseException:  # a worker thread outlives everything
+                logger.exception("a worker thread met an unexpected error with job %r", held.claim.id)
+            finally:
+                seat.busy_seconds += time.monotonic() - seat.since
+                seat.held = None
+                self._freed()  # only now does `free` count this thread

@@ -1,0 +1,90 @@
+"""A request to create a job, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from .backoff import MAX_DELAY
+from .data import canonical, check_size
+from .errors import InvalidJob
+from .executors import MAX_ATTEMPTS
+from .ids import hash_of
+from .names import MAX_ID, check_instant, check_int, check_name, check_seconds
+
+#: Priorities are small numbers; the bound keeps them in 32 bits of the index key.
+MAX_PRIORITY = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What a producer asks for. Building one checks all of it and makes the id.
+
+    Args:
+        type: Picks the executor.
+        data: See `jobpool.data` for what it may hold.
+        id: A key of the caller's own, up to 512 characters; the hash of type and data if None.
+        priority: Higher runs first.
+        run_at: Not before this aware datetime. Not together with `delay`.
+        delay: Seconds from now.
+        max_attempts: Overrides the executor's.
+        limit: The most bytes the data may take.
+
+    Raises:
+        InvalidJob: Something is wrong; nothing was sent.
+    """
+
+    type: str
+    data: Any = None
+    id: str | None = None
+    priority: int = 0
+    run_at: datetime | None = None
+    delay: float | None = None
+    max_attempts: int | None = None
+    limit: int
+    job_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_name(self.type, "type")
+        plain = canonical(self.data)
+        check_size(self.data, self.limit, "data")
+        check_int(self.priority, "priority", -MAX_PRIORITY, MAX_PRIORITY, error=InvalidJob)
+        self._check_time()
+        if self.max_attempts is not None:
+            check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS, error=InvalidJob)
+        id = hash_of(self.type, plain) if self.id is None else check_name(self.id, "id", longest=MAX_ID)
+        object.__setattr__(self, "job_id", id)
+
+    def _check_time(self) -> None:
+        if self.delay is not None:
+            check_seconds(self.delay, "delay", 0, MAX_DELAY, error=InvalidJob)
+            if self.run_at is not None:
+                raise InvalidJob("give either run_at or delay, not both")
+        elif self.run_at is not None:
+            object.__setattr__(self, "run_at", check_instant(self.run_at, "run_at"))
+
+    def due_at(self, now: datetime) -> datetime:
+        """Return when the job is due if it is created at `now`."""
+        if self.run_at is None:
+            return now + timedelta(seconds=self.delay or 0)
+        latest = now + timedelta(seconds=MAX_DELAY)
+        if self.run_at > latest:
+            raise InvalidJob(f"run_at must be within ten years from now, not {self.run_at}")
+        return self.run_at
+
+
+def request_of(job: Mapping[str, Any], limit: int) -> JobRequest:
+    """Return the request that a mapping spells out; its keys are the arguments of `JobManager.create`."""
+    if not isinstance(job, Mapping):
+        raise InvalidJob(f"a job must be a mapping such as {{'type': ..., 'data': ...}}, not {type(job).__name__}")
+    unknown = sorted(str(key) for key in job if key not in FIELDS)
+    if unknown:
+        raise InvalidJob(f"unknown keys in a job: {', '.join(unknown)}; known: {', '.join(FIELDS)}")
+    if "type" not in job:
+        raise InvalidJob("a job needs a type")
+    return JobRequest(**job, limit=limit)
+
+
+FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts")

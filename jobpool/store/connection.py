@@ -1,0 +1,190 @@
+"""The way to MongoDB: a client, and a collection whose settings are pinned."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pymongo
+import pymongo.database
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from ..data import CODEC
+from ..errors import ForkedProcess, InvalidConfiguration
+from ..observer import Observer
+from .documents import Document
+from .failures import kind_of, translate
+from .server import ServerClock
+
+Client = MongoClient[Any]
+Database = pymongo.database.Database[Any]
+
+URI_VARIABLE = "JOBPOOL_URI"
+DEFAULT_URI = "mongodb://localhost:27017"
+#: Connections a client of ours may open. The driver's own default, named here because
+#: every service thread and every executor that calls the manager may hold one.
+MAX_CONNECTIONS = 100
+
+
+def open_client(uri: str | None, timeout: float) -> Client:
+    """Return a client for `uri`, or `$JOBPOOL_URI`, or the local server.
+
+    It connects in the background; the first operation says if nobody answers.
+
+    Raises:
+        InvalidConfiguration: The URI cannot be used; the message hides its password.
+    """
+    address = uri or os.environ.get(URI_VARIABLE) or DEFAULT_URI
+    try:
+        return MongoClient(
+            address,
+            appname="jobpool",
+            maxPoolSize=MAX_CONNECTIONS,
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+        )
+    except (PyMongoError, ValueError, TypeError) as error:
+        text = str(error).replace(str(address), redact_uri(str(address)))
+        raise InvalidConfiguration(f"cannot use the MongoDB URI {redact_uri(str(address))}: {text}") from None
+
+
+def collection_of(
+    database: str | Database, uri: str | None, client: Client | None, collection: str, timeout: float
+) -> tuple[Collection[Any], Client | None]:
+    """Return the collection that a user named, and the client if it was made for it.
+
+    Raises:
+        InvalidConfiguration: The arguments contradict each other, or a name is not one of MongoDB's.
+    """
+    if isinstance(database, pymongo.database.Database):
+        if uri is not None or client is not None:
+            raise InvalidConfiguration("a pymongo Database brings its client: give neither uri nor client")
+        return _named(database, collection), None
+    if not isinstance(database, str):
+        raise InvalidConfiguration(f"database must be a name or a pymongo Database, not {type(database).__name__}")
+    if client is not None and uri is not None:
+        raise InvalidConfiguration("give either uri or client, not both")
+    if client is not None and not isinstance(client, MongoClient):
+        raise InvalidConfiguration(f"client must be a pymongo MongoClient, not {type(client).__name__}")
+    chosen = client if client is not None else open_client(uri, timeout)
+    try:
+        return _named(chosen[database], collection), None if chosen is client else chosen
+    except (PyMongoError, TypeError) as error:
+        raise InvalidConfiguration(f"{database!r} cannot be the name of a database: {error}") from None
+
+
+def _named(database: Database, collection: str) -> Collection[Any]:
+    try:
+        return database[collection]
+    except (PyMongoError, TypeError) as error:
+        raise InvalidConfiguration(f"{collection!r} cannot be the name of a collection: {error}") from None
+
+
+_SECRET_OPTION = re.compile(r"(?i)((?:password|token|secret|authmechanismproperties)[^=&?]*=)[^&]*")
+
+
+def redact_uri(uri: str) -> str:
+    """Return `uri` with its password and secret options masked, fit for logs and errors."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    if at:
+        rest = f"{credentials.partition(':')[0]}:***@{host}"
+    return _SECRET_OPTION.sub(r"\1***", f"{scheme}{separator}{rest}")
+
+
+class Connection:
+    """The jobs collection with its settings pinned, and the frame every call runs in.
+
+    Whatever the user's client is set to, writes are acknowledged by a majority
+    and journaled, reads come from the primary and see only what a majority
+    has, and documents decode to plain dicts with aware datetimes in UTC. With
+    ``w: 1`` a claim could be rolled back at a failover and two pools would
+    hold the same job, so less has to be asked for by name.
+
+    Threads: safe from any thread of the process that made it, refused in a fork.
+    """
+
+    def __init__(
+        self,
+        collection: Collection[Any],
+        *,
+        write_concern: str | int,
+        timeout: float,
+        observer: Observer,
+    ) -> None:
+        self.jobs: Collection[Document] = collection.with_options(
+            codec_options=CODEC,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=_write_concern(write_concern),
+            read_concern=ReadConcern("majority" if write_concern == "majority" else "local"),
+        )
+        self.client: MongoClient[Any] = collection.database.client
+        self.timeout = timeout
+        self.observer = observer
+        self.clock = ServerClock(self._server_time)
+        self._pid = os.getpid()
+
+    @contextmanager
+    def call(
+        self, operation: str, *, what: str = "", timeout: float | None = None, translated: bool = True
+    ) -> Iterator[None]:
+        """Run one store operation: bounded in time, measured, its errors translated.
+
+        Args:
+            operation: The metric label.
+            what: Names the operation in the error, `operation` if empty.
+            timeout: Seconds; the connection's own if None, unlimited if infinite.
+            translated: False inside a caller's transaction, whose retry looks
+                for the labels on the driver's own errors.
+
+        Raises:
+            StoreUnavailable: It may or may not have been applied.
+            StoreRefused: It was not applied.
+            ForkedProcess: This process is a fork of the one that connected.
+        """
+        self.check_process()
+        began = time.monotonic()
+        kind: str | None = None
+        limit = self.timeout if timeout is None else timeout
+        try:
+            with pymongo.timeout(None if math.isinf(limit) else limit):
+                yield
+        except (PyMongoError, OSError) as error:
+            kind = kind_of(error)
+            self.clock.forget()
+            if not translated:
+                raise
+            raise translate(error, what or operation) from error
+        finally:
+            self.observer.store_operation(operation, time.monotonic() - began, kind)
+
+    def check_process(self) -> None:
+        """Raise `ForkedProcess` if this process did not make the connection: sockets are not shared."""
+        if os.getpid() != self._pid:
+            raise ForkedProcess("MongoDB connections do not survive a fork: make a JobManager in this process")
+
+    def _server_time(self) -> datetime:
+        with self.call("hello", what="asking the server's time"):
+            reply = self.client.admin.command("hello", codec_options=CODEC)
+        moment: datetime = reply["localTime"]
+        return moment
+
+
+def _write_concern(asked: str | int) -> WriteConcern:
+    if asked == "majority":
+        return WriteConcern("majority", j=True)
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+        raise InvalidConfiguration(
+            f"write_concern must be 'majority' or a number of nodes from 1, not {asked!r}: "
+            "an unacknowledged claim is no claim"
+        )
+    return WriteConcern(asked)

@@ -1,0 +1,178 @@
+"""Creating jobs: at most once per id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from ..errors import DuplicateJob, StoreUnavailable
+from ..job import REVIVABLE, Job, State
+from .connection import Connection
+from .documents import CLAIM_MARKS, Document, to_job
+
+DUPLICATE_KEY = 11000
+KEEP, REVIVE, RAISE = "keep", "revive", "raise"
+ON_DUPLICATE = (KEEP, REVIVE, RAISE)
+
+_REVIVABLE = {"$in": sorted(REVIVABLE)}
+#: A revived job starts its life again; `fence` and `errors` tell of the one before.
+_NEW_LIFE = dict.fromkeys((*CLAIM_MARKS, "started_at", "finished_at", "result", "error", "expire_at"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCreated:
+    """How one batch of creates ended, by the index in the batch."""
+
+    duplicates: frozenset[int]
+    revived: int
+
+
+class Creation:
+    """The store operations that make jobs.
+
+    Lost replies: ids are made before the first send, so a create that is sent
+    again meets itself. The driver repeats each of these statements once by
+    itself where the server keeps transaction numbers (not on a standalone).
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def create(self, document: Document, on_duplicate: str, session: ClientSession | None) -> tuple[Job, str]:
+        """Store one job and return it with the result: inserted, duplicate or revived.
+
+        Raises:
+            DuplicateJob: It exists and `on_duplicate` is ``raise``.
+            StoreUnavailable: It may or may not be stored. Creating it again is safe.
+            PyMongoError: With a session, the driver's error as it is, for the
+                retry of the transaction.
+        """
+        what = f"creating job {document['_id']!r}"
+        with self._connection.call("create", what=what, translated=session is None):
+            if self._insert(document, session):
+                return to_job(document, created=True), "inserted"
+            return self._meet(document, on_duplicate, session)
+
+    def _insert(self, document: Document, session: ClientSession | None) -> bool:
+        """Insert `document` and say whether it is new.
+
+        Inside a transaction a duplicate-key error would end the transaction,
+        so there the look comes first; whoever inserts between look and insert
+        makes a write conflict, which the caller's transaction retries.
+        """
+        if session is not None and self._jobs.find_one({"_id": document["_id"]}, {"_id": 1}, session=session):
+            return False
+        try:
+            self._jobs.insert_one(document, session=session)
+        except DuplicateKeyError as error:
+            if not _is_id(error.details):
+                raise
+            return False
+        return True
+
+    def _meet(self, document: Document, on_duplicate: str, session: ClientSession | None) -> tuple[Job, str]:
+        """Return the job that `document` met, after what `on_duplicate` asks for."""
+        id = document["_id"]
+        if on_duplicate == REVIVE:
+            revived = self._jobs.find_one_and_update(
+                {"_id": id, "state": _REVIVABLE},
+                _revival(document),
+                session=session,
+                return_document=ReturnDocument.AFTER,
+            )
+            if revived is not None:
+                return to_job(revived), "revived"
+        stored = self._jobs.find_one({"_id": id}, session=session)
+        if stored is None:  # removed between our two looks
+            raise StoreUnavailable(f"job {id!r} was removed while it was created; create it again")
+        if on_duplicate == RAISE:
+            raise DuplicateJob(id, stored["state"])
+        return to_job(stored), "duplicate"
+
+    def create_many(
+        self, documents: Sequence[Document], on_duplicate: str, session: ClientSession | None
+    ) -> BatchCreated:
+        """Store a batch of jobs whose ids differ; see `create`.
+
+        With ``raise`` nothing of the batch is inserted when one of it exists
+        already, unless another producer comes in between.
+        """
+        what = f"creating {len(documents)} jobs from {documents[0]['_id']!r}"
+        with self._connection.call("create", what=what, translated=session is None):
+            known: frozenset[int] = frozenset()
+            if session is not None or on_duplicate == RAISE:
+                known = self._existing(documents, session)
+                self._refuse_duplicates(documents, known, on_duplicate, session)
+            known |= self._insert_many(documents, known, session)
+            self._refuse_duplicates(documents, known, on_duplicate, session)
+            revived = self._revive_many(documents, known, session) if on_duplicate == REVIVE and known else 0
+        return BatchCreated(known, revived)
+
+    def _existing(self, documents: Sequence[Document], session: ClientSession | None) -> frozenset[int]:
+        ids = [document["_id"] for document in documents]
+        found = {doc["_id"] for doc in self._jobs.find({"_id": {"$in": ids}}, {"_id": 1}, session=session)}
+        return frozenset(index for index, id in enumerate(ids) if id in found)
+
+    def _insert_many(
+        self, documents: Sequence[Document], known: frozenset[int], session: ClientSession | None
+    ) -> frozenset[int]:
+        """Insert all but the `known`; return the indexes of those that exist already."""
+        places = [index for index in range(len(documents)) if index not in known]
+        if not places:
+            return frozenset()
+        try:
+            self._jobs.insert_many([documents[index] for index in places], ordered=False, session=session)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"] if error.details else []
+            if error.details.get("writeConcernErrors") or not all(map(_is_id, failed)):
+                raise
+            return frozenset(places[item["index"]] for item in failed)
+        return frozenset()
+
+    def _refuse_duplicates(
+        self,
+        documents: Sequence[Document],
+        known: frozenset[int],
+        on_duplicate: str,
+        session: ClientSession | None,
+    ) -> None:
+        if on_duplicate != RAISE or not known:
+            return
+        id = documents[min(known)]["_id"]
+        stored = self._jobs.find_one({"_id": id}, {"state": 1}, session=session)
+        raise DuplicateJob(id, stored["state"] if stored else "removed")
+
+    def _revive_many(
+        self, documents: Sequence[Document], known: frozenset[int], session: ClientSession | None
+    ) -> int:
+        """Revive what is revivable of the duplicates; each may have another `run_at`."""
+        by_run_at: dict[Any, list[str]] = {}
+        for index in known:
+            by_run_at.setdefault(documents[index]["run_at"], []).append(documents[index]["_id"])
+        revived = 0
+        for run_at, ids in by_run_at.items():
+            answer = self._jobs.update_many(
+                {"_id": {"$in": ids}, "state": _REVIVABLE}, _revival({"run_at": run_at}), session=session
+            )
+            revived += answer.modified_count
+        return revived
+
+
+def _revival(document: Document) -> Document:
+    return {
+        "$set": {"state": State.PENDING.value, "run_at": document["run_at"], "attempts": 0},
+        "$unset": _NEW_LIFE,
+    }
+
+
+def _is_id(details: Any) -> bool:
+    """Say whether a write error is a duplicate `_id`, and not of a unique index that a user added."""
+    return (
+        bool(details) and details.get("code") == DUPLICATE_KEY and list(details.get("keyPattern", ())) == ["_id"]
+    )

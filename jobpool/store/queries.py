@@ -1,0 +1,130 @@
+"""Reading and removing jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+
+from ..errors import InvalidConfiguration, JobHeld, JobNotFound
+from ..job import HELD, Job, State
+from ..names import MAX_ID, check_instant, check_name
+from .connection import Connection
+from .documents import Document, to_job
+
+_NOT_HELD = {"$nin": sorted(HELD)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which jobs are meant. Everything given must hold; nothing given means all.
+
+    Args:
+        type: Of this type.
+        state: In this state.
+        ids: With one of these ids.
+        since: Created at or after this aware datetime.
+        until: Created before this aware datetime.
+    """
+
+    type: str | None = None
+    state: State | str | None = None
+    ids: Iterable[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def filter(self) -> Document:
+        """Return the filter, every value checked by type and compared as a value."""
+        wanted: Document = {}
+        if self.type is not None:
+            wanted["type"] = {"$eq": check_name(self.type, "type")}
+        if self.state is not None:
+            wanted["state"] = {"$eq": _state(self.state)}
+        if self.ids is not None:
+            given = [self.ids] if isinstance(self.ids, str) else list(self.ids)
+            wanted["_id"] = {"$in": [check_name(id, "id", longest=MAX_ID) for id in given]}
+        created = {
+            operator: check_instant(instant, name)
+            for operator, instant, name in (("$gte", self.since, "since"), ("$lt", self.until, "until"))
+            if instant is not None
+        }
+        if created:
+            wanted["created_at"] = created
+        return wanted
+
+
+def _state(value: State | str) -> str:
+    try:
+        return State(value).value
+    except ValueError:
+        raise InvalidConfiguration(f"unknown state {value!r}; known: {', '.join(State)}") from None
+
+
+class Queries:
+    """Reads, and removal of what nobody holds. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def get(self, id: str) -> Job:
+        """Return a snapshot of the job, or raise `JobNotFound`."""
+        with self._connection.call("get", what=f"reading job {id!r}"):
+            document = self._jobs.find_one({"_id": {"$eq": id}})
+        if document is None:
+            raise JobNotFound(f"no job {id!r} in {self._jobs.full_name}")
+        return to_job(document)
+
+    def find(self, selection: Selection, *, limit: int, after: Job | None, oldest_first: bool) -> list[Job]:
+        """Return up to `limit` jobs in the order they were created, from behind `after` on."""
+        wanted = selection.filter()
+        direction = ASCENDING if oldest_first else DESCENDING
+        if after is not None:
+            beyond = "$gt" if oldest_first else "$lt"
+            same_instant = {"created_at": after.created_at, "_id": {beyond: after.id}}
+            wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: after.created_at}}, same_instant]}]}
+        with self._connection.call("find", what="finding jobs"):
+            cursor = self._jobs.find(wanted).sort([("created_at", direction), ("_id", direction)]).limit(limit)
+            return [to_job(document) for document in cursor]
+
+    def count(self, selection: Selection) -> int:
+        """Return how many jobs there are."""
+        with self._connection.call("count", what="counting jobs"):
+            return self._jobs.count_documents(selection.filter())
+
+    def remove(self, id: str) -> bool:
+        """Delete a job that nobody holds; return whether it was there.
+
+        Raises:
+            JobHeld: It is claimed or running. Without its document, the same
+                id could be created and run a second time beside it.
+        """
+        with self._connection.call("remove", what=f"removing job {id!r}"):
+            if self._jobs.delete_one({"_id": {"$eq": id}, "state": _NOT_HELD}).deleted_count:
+                return True
+            stored = self._jobs.find_one({"_id": {"$eq": id}}, {"state": 1})
+        if stored is None:
+            return False
+        raise JobHeld(f"job {id!r} is {stored['state']}; it can be removed when it is not held any more")
+
+    def remove_many(self, selection: Selection) -> int:
+        """Delete the jobs meant that nobody holds; return how many."""
+        wanted: Document = {"$and": [selection.filter(), {"state": _NOT_HELD}]}
+        with self._connection.call("remove", what="removing jobs"):
+            return self._jobs.delete_many(wanted).deleted_count
+
+    def cancel(self, id: str) -> Job:
+        """Cancel the job if it is pending; return it as it is afterwards.
+
+        A claimed or running job is left alone: its state in the answer says so.
+        """
+        update: Any = {
+            "$set": {"state": State.CANCELLED.value},
+            "$currentDate": {"finished_at": True},
+        }
+        with self._connection.call("cancel", what=f"cancelling job {id!r}"):
+            self._jobs.update_one({"_id": {"$eq": id}, "state": State.PENDING.value}, update)
+        return self.get(id)

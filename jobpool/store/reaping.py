@@ -1,0 +1,150 @@
+"""Taking back jobs whose lease expired. Every pool does it; there is no leader.
+
+Who may hold such a job: nobody, by the server's clock. Its holder may still
+be alive, paused or cut off; its writes are refused from here on, because
+reaping removes the token it holds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from ..job import State
+from .connection import Connection
+from .documents import CLAIM_MARKS, MAX_ERRORS, Document
+from .indexes import LEASE_INDEX
+
+#: Jobs taken back in one round. A round follows at once while there are more.
+ROUND = 1000
+
+#: True of a lease that is over by the server's own clock, whatever ours says.
+EXPIRED: Document = {"lease_until": {"$exists": True}, "$expr": {"$lt": ["$lease_until", "$$NOW"]}}
+_RUNNING = {"state": State.RUNNING.value}
+_ATTEMPTS_LEFT = {"$expr": {"$lt": ["$attempts", "$max_attempts"]}}
+_ATTEMPTS_SPENT = {"$expr": {"$gte": ["$attempts", "$max_attempts"]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """Jobs of one type that were taken back: requeued or failed."""
+
+    type: str
+    result: str
+    jobs: int
+
+
+class Reaping:
+    """The two statements that return expired jobs. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def reap(self) -> list[Reaped]:
+        """Take back every expired job and return how many of which type.
+
+        A claimed job becomes pending and spends no attempt. A running one
+        becomes pending after its backoff if it has attempts left, else failed
+        with ``WorkerLost``.
+
+        Raises:
+            StoreUnavailable: Some may have been taken back. The next call
+                finds the rest: each statement is idempotent.
+
+        Atomicity: one conditional update per document; the condition on the
+        expiry is evaluated by the server together with the write.
+        """
+        reaped: list[Reaped] = []
+        while True:
+            with self._connection.call("reap", what="looking for expired leases"):
+                found = list(
+                    self._jobs.find(EXPIRED, {"type": 1}).hint(LEASE_INDEX).limit(ROUND).batch_size(ROUND + 1)
+                )
+            by_type: dict[str, list[str]] = defaultdict(list)
+            for document in found:
+                by_type[document["type"]].append(document["_id"])
+            for type, ids in by_type.items():
+                reaped += self._reap_type(type, ids)
+            if len(found) < ROUND:
+                return reaped
+
+    def _reap_type(self, type: str, ids: list[str]) -> list[Reaped]:
+        filter = {"_id": {"$in": ids}, **EXPIRED}
+        with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {type!r}"):
+            claimed = self._jobs.update_many({**filter, "state": State.CLAIMED.value}, _REQUEUE)
+            retried = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
+            # Asked for in its own words: a lease may run out between the two statements.
+            failed = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_SPENT]}, _FAIL)
+        requeued = claimed.modified_count + retried.modified_count
+        counts = [Reaped(type, "requeued", requeued), Reaped(type, "failed", failed.modified_count)]
+        return [item for item in counts if item.jobs]
+
+
+_NO_CLAIM = {"$unset": list(CLAIM_MARKS)}
+
+_LOST: Document = {
+    "type": {"$literal": "WorkerLost"},
+    "message": {
+        "$concat": [
+            "pool ",
+            {"$ifNull": ["$pool", "?"]},
+            " let the lease expire while running attempt ",
+            {"$toString": "$attempts"},
+        ]
+    },
+    "traceback": {"$literal": ""},
+    "attempt": "$attempts",
+    "fence": "$fence",
+    "at": "$$NOW",
+}
+_HISTORY = {"$slice": [{"$concatArrays": [{"$ifNull": ["$errors", []]}, [_LOST]]}, -MAX_ERRORS]}
+
+#: The delay of `Backoff.delay` in seconds, in the server's words. The exponent is
+#: bounded there as well, for the same reason.
+_CEILING = {
+    "$min": [
+        {
+            "$multiply": [
+                {"$ifNull": ["$backoff.base", 0]},
+                {
+                    "$pow": [
+                        {"$ifNull": ["$backoff.factor", 1]},
+                        {"$min": [{"$subtract": ["$attempts", 1]}, 64]},
+                    ]
+                },
+            ]
+        },
+        {"$ifNull": ["$backoff.longest", 0]},
+    ]
+}
+_JITTERED: dict[str, Any] = {
+    "$multiply": [
+        _CEILING,
+        {"$subtract": [1, {"$multiply": [{"$ifNull": ["$backoff.jitter", 0]}, {"$rand": {}}]}]},
+    ]
+}
+
+_REQUEUE: list[Document] = [{"$set": {"state": State.PENDING.value}}, _NO_CLAIM]
+_RETRY: list[Document] = [
+    {
+        "$set": {
+            "state": State.PENDING.value,
+            "run_at": {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, _JITTERED]}}]},
+            "errors": _HISTORY,
+        }
+    },
+    {"$unset": [*CLAIM_MARKS, "started_at"]},
+]
+_FAIL: list[Document] = [
+    {
+        "$set": {
+            "state": State.FAILED.value,
+            "finished_at": "$$NOW",
+            "error": _LOST,
+            "errors": _HISTORY,
+        }
+    },
+    _NO_CLAIM,
+]

@@ -1,0 +1,253 @@
+"""What the holder of a claim may write: start, extend, finish, release.
+
+Every statement is conditional on the claim's token and on the state it
+leaves, so a repeat changes nothing and a stale holder changes nothing. Jobs
+are grouped by token: one statement per claim call they came from, all of a
+group in one command and one wait for the journal.
+
+Lost replies: none of these statements is repeated by the driver. Each method
+therefore counts what matched; if that is less than asked for, or an earlier
+reply was lost, a majority read tells for every single job whether the write
+stands, cannot have happened (lost), or is not known yet (`StoreUnavailable`:
+call again with the same arguments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pymongo import UpdateMany, UpdateOne
+
+from ..backoff import Backoff
+from ..errors import StoreUnavailable
+from ..job import Claim, State
+from ..outcome import Finish
+from .connection import Connection
+from .documents import CLAIM_MARKS, MAX_ERRORS, Document, error_entry
+
+_Write = UpdateMany | UpdateOne
+_HELD = {"$in": [State.CLAIMED.value, State.RUNNING.value]}
+_WORKER_LOST = "WorkerLost"
+
+_STARTED = {"$cond": [{"$eq": ["$state", State.RUNNING.value]}, 1, 0]}
+_RELEASE: list[Document] = [
+    {"$set": {"state": State.PENDING.value, "attempts": {"$subtract": ["$attempts", _STARTED]}}},
+    {"$unset": [*CLAIM_MARKS, "started_at"]},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A claimed job whose executor is about to be called.
+
+    Attributes:
+        max_attempts: To be written if the job has none of its own, else None.
+        backoff: Written beside it for whoever may have to reap the job.
+    """
+
+    claim: Claim
+    max_attempts: int | None
+    backoff: Backoff | None
+
+
+class Transitions:
+    """The conditional writes to held jobs. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def start(self, starts: Collection[Start]) -> set[Claim]:
+        """Mark jobs running, spending an attempt each; return the claims that really started.
+
+        The others are lost: reaped or claimed again, their executors must not run.
+
+        Raises:
+            StoreUnavailable: Unknown which of them started. Repeat with the
+                same starts: what is running under its claim counts as started.
+
+        Atomicity: one conditional update per document.
+        """
+        groups: dict[tuple[str, int | None, Backoff | None], list[str]] = {}
+        for start in starts:
+            key = (start.claim.token, start.max_attempts, start.backoff)
+            groups.setdefault(key, []).append(start.claim.id)
+        writes = [
+            UpdateMany(
+                {"_id": {"$in": ids}, "claim": token, "state": State.CLAIMED.value},
+                _starting_update(max_attempts, backoff),
+            )
+            for (token, max_attempts, backoff), ids in groups.items()
+        ]
+        claims = [start.claim for start in starts]
+        return self._apply("start", writes, claims, _started)
+
+    def finish(self, finishes: Collection[Finish], *, timeout: float | None = None) -> set[Claim]:
+        """Record outcomes and give up the leases; return the claims whose outcome stands.
+
+        The others are lost: nothing was written for them, the effects of
+        their executors stand, and another attempt may follow.
+
+        Raises:
+            StoreUnavailable: Unknown for at least one. Repeat with the same
+                finishes: one that applied already is recognised.
+
+        Atomicity: one conditional update per document.
+        """
+        plain: dict[str, list[str]] = {}
+        writes: list[_Write] = []
+        for finish in finishes:
+            if finish.outcome.error is None and finish.outcome.result is None:
+                plain.setdefault(finish.claim.token, []).append(finish.claim.id)
+            else:
+                writes.append(UpdateOne(_running(finish.claim), self._finishing_update(finish)))
+        for token, ids in plain.items():
+            filter = {"_id": {"$in": ids}, "claim": token, "state": State.RUNNING.value}
+            writes.append(UpdateMany(filter, _final(State.SUCCEEDED, {"result": None})))
+        return self._apply("finish", writes, [finish.claim for finish in finishes], _finished, timeout=timeout)
+
+    def extend(self, claims: Collection[Claim], lease: float, *, timeout: float | None = None) -> set[Claim]:
+        """Let the leases run `lease` seconds from the server's now; return the claims still held.
+
+        Ids are named one by one, never "everything of mine": a job that was
+        claimed without the pool learning of it must come back by its lease.
+
+        Raises:
+            StoreUnavailable: Unknown which were extended. The leases count
+                from the last confirmed extension.
+        """
+        update = [{"$set": {"lease_until": {"$add": ["$$NOW", int(lease * 1000)]}}}]
+        writes = [
+            UpdateMany({"_id": {"$in": ids}, "claim": token, "state": _HELD}, update)
+            for token, ids in _by_token(claims).items()
+        ]
+        return self._apply("extend", writes, claims, _held, timeout=timeout)
+
+    def release(self, claims: Collection[Claim], *, timeout: float | None = None) -> None:
+        """Give back jobs whose executor was not called; no attempt is spent.
+
+        A job that is marked running already gets its attempt back: the caller
+        knows, as nobody else can, that its executor was never called.
+
+        Raises:
+            StoreUnavailable: Unknown for at least one. Repeating is safe; what
+                stays claimed comes back by its lease.
+        """
+        writes = [
+            UpdateMany({"_id": {"$in": ids}, "claim": token, "state": _HELD}, _RELEASE)
+            for token, ids in _by_token(claims).items()
+        ]
+        if writes:
+            with self._connection.call("release", what=f"releasing {len(claims)} jobs", timeout=timeout):
+                self._jobs.bulk_write(writes, ordered=False)
+
+    def _apply(
+        self,
+        operation: str,
+        writes: Sequence[_Write],
+        claims: Collection[Claim],
+        verdict: Callable[[Document, Claim], bool | None],
+        *,
+        timeout: float | None = None,
+    ) -> set[Claim]:
+        """Send `writes` and return the claims for which they stand."""
+        if not writes:
+            return set()
+        with self._connection.call(operation, what=f"{operation} of {len(claims)} jobs", timeout=timeout):
+            answer = self._jobs.bulk_write(writes, ordered=False)
+            if answer.matched_count == len(claims):
+                return set(claims)
+            stored = self._read({claim.id for claim in claims})
+        return {claim for claim in claims if _judge(operation, stored.get(claim.id), claim, verdict)}
+
+    def _read(self, ids: Iterable[str]) -> Mapping[str, Document]:
+        fields = {"claim": 1, "state": 1, "errors.fence": 1, "errors.type": 1}
+        return {doc["_id"]: doc for doc in self._jobs.find({"_id": {"$in": list(ids)}}, fields)}
+
+    def _finishing_update(self, finish: Finish) -> Document:
+        """Return the update for one outcome. Operators only: a pipeline would evaluate a result's ``$``."""
+        outcome, claim = finish.outcome, finish.claim
+        if outcome.error is None:
+            return _final(State.SUCCEEDED, {"result": outcome.result})
+        now = self._connection.clock.now()
+        entry = error_entry(outcome.error, claim.fence, now)
+        if outcome.retry_after is None:
+            update = _final(State.FAILED, {"error": entry})
+        else:
+            run_at = now + timedelta(seconds=outcome.retry_after)
+            # `claim` stays, so that a repeat of this write is recognised.
+            update = {
+                "$set": {"state": State.PENDING.value, "run_at": run_at},
+                "$unset": {"lease_until": "", "pool": "", "started_at": ""},
+            }
+        update["$push"] = {"errors": {"$each": [entry], "$slice": -MAX_ERRORS}}
+        return update
+
+
+def _by_token(claims: Iterable[Claim]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        groups.setdefault(claim.token, []).append(claim.id)
+    return groups
+
+
+def _running(claim: Claim) -> Document:
+    return {"_id": claim.id, "claim": claim.token, "state": State.RUNNING.value}
+
+
+def _starting_update(max_attempts: int | None, backoff: Backoff | None) -> Document:
+    values: dict[str, Any] = {"state": State.RUNNING.value}
+    if max_attempts is not None:
+        values["max_attempts"] = max_attempts
+    if backoff is not None:
+        values["backoff"] = {
+            "base": backoff.base,
+            "factor": backoff.factor,
+            "longest": backoff.longest,
+            "jitter": backoff.jitter,
+        }
+    return {"$set": values, "$inc": {"attempts": 1}, "$currentDate": {"started_at": True}}
+
+
+def _final(state: State, values: Document) -> Document:
+    return {
+        "$set": {"state": state.value, **values},
+        "$currentDate": {"finished_at": True},
+        "$unset": {"lease_until": ""},
+    }
+
+
+def _judge(
+    operation: str,
+    stored: Document | None,
+    claim: Claim,
+    verdict: Callable[[Document, Claim], bool | None],
+) -> bool:
+    """Say whether the write stands for `claim`; raise if that cannot be known yet."""
+    answer = False if stored is None else verdict(stored, claim)
+    if answer is None:
+        raise StoreUnavailable(f"{operation} of job {claim.id!r} is not confirmed yet; repeating it is safe")
+    return answer
+
+
+def _started(stored: Document, claim: Claim) -> bool | None:
+    if stored.get("claim") != claim.token:
+        return False
+    # Still claimed: the write is on its way, or no majority has it yet.
+    return None if stored["state"] == State.CLAIMED else stored["state"] == State.RUNNING
+
+
+def _finished(stored: Document, claim: Claim) -> bool | None:
+    if any(item["fence"] == claim.fence and item["type"] != _WORKER_LOST for item in stored.get("errors", ())):
+        return True
+    if stored.get("claim") != claim.token:
+        return False
+    # Reaping and releasing remove the token, so only our own finish leaves it on a job at rest.
+    return None if stored["state"] in (State.CLAIMED, State.RUNNING) else True
+
+
+def _held(stored: Document, claim: Claim) -> bool:
+    return stored.get("claim") == claim.token and stored["state"] in (State.CLAIMED, State.RUNNING)

@@ -1,0 +1,83 @@
+"""Hearing of new work through a change stream."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from pymongo.change_stream import CollectionChangeStream
+from pymongo.errors import PyMongoError
+
+from ..job import State
+from .connection import Connection
+from .documents import Document
+from .failures import translate
+
+#: Jobs that are due when they are created, and jobs that became pending again.
+#: Heartbeats, starts and finishes stay on the server.
+_NEWS: list[Document] = [
+    {
+        "$match": {
+            "$or": [
+                {
+                    "operationType": "insert",
+                    "$expr": {"$lte": ["$fullDocument.run_at", "$fullDocument.created_at"]},
+                },
+                {
+                    "operationType": "update",
+                    "updateDescription.updatedFields.state": State.PENDING.value,
+                },
+            ]
+        }
+    },
+    {"$project": {"_id": 1, "type": "$fullDocument.type"}},
+]
+
+
+class Watch:
+    """An open change stream that answers which types have new work.
+
+    Threads: one only. `next` blocks for at most about `max_await` seconds.
+    """
+
+    def __init__(self, connection: Connection, max_await: float) -> None:
+        self._connection = connection
+        connection.check_process()
+        try:
+            # No `pymongo.timeout` around: it would end the stream's every wait.
+            self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
+                _NEWS, max_await_time_ms=int(max_await * 1000)
+            )
+        except (PyMongoError, OSError) as error:
+            raise translate(error, "opening the change stream") from error
+        self.opened_at = connection.clock.now()
+        self.read_at = time.monotonic()
+
+    def next(self) -> set[str | None]:
+        """Return the types of the jobs that came; None for one of unknown type; empty if none came.
+
+        Raises:
+            StoreError: The stream is broken; open another one.
+        """
+        try:
+            change = self._stream.try_next()
+        except (PyMongoError, OSError) as error:
+            raise translate(error, "reading the change stream") from error
+        self.read_at = time.monotonic()
+        return set() if change is None else {change.get("type")}
+
+    def close(self) -> None:
+        """End the stream; errors on the way do not matter."""
+        try:
+            self._stream.close()
+        except (PyMongoError, OSError):
+            return
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
