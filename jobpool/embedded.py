@@ -148,6 +148,10 @@ class EmbeddedMongo:
             if self.path is None and self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
 
+    def ended(self) -> bool:
+        """Return whether the server is not running (any more)."""
+        return self._process is None or self._process.poll() is not None
+
     def __enter__(self) -> EmbeddedMongo:
         return self.start()
 

@@ -1,0 +1,107 @@
+"""``jobpool worker module:manager``: a pool as a process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import FAILED, OK, from_environment
+from .signals import Interrupts
+
+if TYPE_CHECKING:
+    from ..manager import JobManager
+    from ..pool import WorkerPool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; those of the pool have the names of `jobpool.config.PoolConfig`."""
+    parser.add_argument("manager", metavar="MODULE:MANAGER", help="a JobManager, or a function that returns one")
+    parser.add_argument("--types", nargs="+", default=(), metavar="TYPE", help="default: all with an executor")
+    parser.add_argument("--threads", type=int, default=from_environment("THREADS"), metavar="N")
+    parser.add_argument("--name", default=from_environment("NAME"), help="name of the pool in logs and metrics")
+    parser.add_argument("--lease", type=float, default=from_environment("LEASE"), metavar="SECONDS")
+    parser.add_argument(
+        "--metrics-port", type=int, default=from_environment("METRICS_PORT"), metavar="N", help="0: a free one"
+    )
+    parser.add_argument("--metrics-addr", default=from_environment("METRICS_ADDR", "127.0.0.1"), metavar="ADDR")
+    parser.add_argument("--burst", action="store_true", help="end when no job is due")
+    parser.add_argument(
+        "--drain-timeout",
+        type=float,
+        default=from_environment("DRAIN_TIMEOUT", "30"),
+        metavar="SECONDS",
+        help="how long the first signal waits for running jobs (default: 30)",
+    )
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a pool until a signal comes (the first drains, the second forces), or no job is due with ``--burst``."""
+    logging.basicConfig(
+        level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    from ..pool import WorkerPool
+
+    manager = load_manager(args.manager)
+    given = {"threads": args.threads, "name": args.name, "lease": args.lease}
+    pool = WorkerPool(
+        manager, args.types or None, **{key: value for key, value in given.items() if value is not None}
+    )
+    interrupts = Interrupts()
+    pool.start()
+    if args.metrics_port is not None:
+        server = pool.serve_metrics(args.metrics_port, args.metrics_addr)
+        print(f"metrics on {server.url}/metrics", file=sys.stderr)
+    while not interrupts.asked.wait(0.1):
+        if args.burst and pool.wait_drained(0):
+            break
+    return _end(pool, manager, interrupts, args.drain_timeout)
+
+
+def _end(pool: WorkerPool, manager: JobManager, interrupts: Interrupts, timeout: float) -> int:
+    deadline = time.monotonic() + timeout
+    print("draining; another signal forces", file=sys.stderr)
+    while not pool.drain(0.1) and time.monotonic() < deadline and not interrupts.forced.is_set():
+        pass
+    report = pool.stop(timeout=0)
+    if not (report.abandoned or report.threads):
+        manager.close()
+        return OK
+    for id in report.abandoned:
+        print(f"abandoned: {id}", file=sys.stderr)
+    sys.stderr.flush()
+    # An executor that does not end would keep the interpreter from ending.
+    os._exit(FAILED)
+
+
+def load_manager(reference: str) -> JobManager:
+    """Return the manager that ``module:attribute`` names; call it first if it is a function.
+
+    Raises:
+        InvalidConfiguration: There is no such thing, or it is something else.
+    """
+    from ..errors import InvalidConfiguration
+    from ..manager import JobManager
+
+    module_name, _, attribute = reference.partition(":")
+    if not (module_name and attribute):
+        raise InvalidConfiguration(f"{reference!r}: give MODULE:MANAGER, such as myapp.jobs:manager")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # something that the module itself needs
+        raise InvalidConfiguration(f"there is no module {module_name!r} on the path or in {os.getcwd()}") from None
+    if not hasattr(module, attribute):
+        raise InvalidConfiguration(f"module {module_name!r} has no {attribute!r}")
+    found = getattr(module, attribute)
+    manager = found if isinstance(found, JobManager) or not callable(found) else found()
+    if not isinstance(manager, JobManager):
+        raise InvalidConfiguration(f"{reference} is a {type(manager).__name__}, not a JobManager")
+    return manager
