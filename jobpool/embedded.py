@@ -180,14 +180,15 @@ class EmbeddedMongo:
         for name, value in self._parameters.items():
             command += ["--setParameter", f"{name}={value}"]
         scrap = str(directory) if self.path is None else ""
-        # A session of its own: Ctrl-C is for the pool, which needs the server to drain.
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "jobpool-mongod", scrap, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "mongod.err").open("wb"),
-            start_new_session=True,
-        )
+        with (directory / "mongod.err").open("wb") as errors:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "jobpool-mongod", scrap, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                # A session of its own: Ctrl-C is for the pool, which needs the server to drain.
+                start_new_session=True,
+            )
 
     def _become_ready(self) -> None:
         address = f"mongodb://127.0.0.1:{self._port}/?directConnection=true"

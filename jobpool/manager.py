@@ -198,6 +198,8 @@ class JobManager:
 
         A list or tuple is checked whole before anything is written. Another
         iterable is read batch by batch, so it may be endless or generated.
+        The jobs of a batch are created at one instant: among themselves they
+        run in no particular order, unless their priorities say so.
 
         Raises:
             InvalidJob: A job cannot be accepted; the message has its place and

@@ -215,7 +215,8 @@ class WorkerPool:
         with self._lock:
             first = self._state not in ("stopping", "stopped")
             started = self._state != "new"
-            self._state = "stopping"
+            if first:
+                self._state = "stopping"
         if not first:
             self._stopped.wait()
             return self._report

@@ -13,6 +13,9 @@ from .held import Held, Stage
 
 logger = logging.getLogger(__name__)
 
+#: An idle thread takes microseconds to end; this bounds a machine that is very busy.
+IDLE_END = 2.0
+
 
 class _Seat:
     """What one worker thread does. Written by that thread only, read by any."""
@@ -78,12 +81,11 @@ class Workers:
             self._ready.put(None)
         self._executor.shutdown(wait=False)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        left = wait(self._loops, timeout).not_done
-        if not left:
-            for seat in self._seats:
-                if seat.thread is not None:
-                    seat.thread.join()
-        return not left
+        wait(self._loops, timeout)
+        for seat in self._seats:
+            if seat.thread is not None and seat.held is None:
+                seat.thread.join(IDLE_END)  # it has only the word to end before it
+        return not any(seat.thread is not None and seat.thread.is_alive() for seat in self._seats)
 
     def running(self) -> list[Held]:
         """Return the jobs whose executors run now."""

@@ -68,6 +68,7 @@ class Store:
     def _first_contact(self) -> Server:
         with self._connection.call("hello", what=f"connecting to MongoDB for {self.name}"):
             server = Server.ask(self._connection.client)
+        self._connection.learn(server)
         ensure_indexes(self._connection)
         if not server.replicated:
             logger.warning(

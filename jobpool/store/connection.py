@@ -23,7 +23,7 @@ from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
 from .failures import kind_of, translate
-from .server import ServerClock
+from .server import Server, ServerClock
 
 Client = MongoClient[Any]
 Database = pymongo.database.Database[Any]
@@ -127,11 +127,24 @@ class Connection:
             write_concern=_write_concern(write_concern),
             read_concern=ReadConcern("majority" if write_concern == "majority" else "local"),
         )
+        #: For reads after a write whose reply was lost; see `learn`.
+        self.confirmed = self.jobs
         self.client: MongoClient[Any] = collection.database.client
         self.timeout = timeout
         self.observer = observer
         self.clock = ServerClock(self._server_time)
         self._pid = os.getpid()
+
+    def learn(self, server: Server) -> None:
+        """Adapt to what the server is.
+
+        A majority read may show a state from before a write that was applied
+        a moment ago. A linearizable one shows the newest state and returns
+        when a majority has it: the answer after which no doubt is left.
+        """
+        if self.jobs.read_concern.level == "majority":
+            level = "linearizable" if server.replicated else "local"
+            self.confirmed = self.jobs.with_options(read_concern=ReadConcern(level))
 
     @contextmanager
     def call(

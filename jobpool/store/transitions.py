@@ -7,9 +7,9 @@ group in one command and one wait for the journal.
 
 Lost replies: none of these statements is repeated by the driver. Each method
 therefore counts what matched; if that is less than asked for, or an earlier
-reply was lost, a majority read tells for every single job whether the write
-stands, cannot have happened (lost), or is not known yet (`StoreUnavailable`:
-call again with the same arguments).
+reply was lost, a linearizable read tells for every single job whether the
+write stands, cannot have happened (lost), or is not known yet
+(`StoreUnavailable`: call again with the same arguments).
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Transitions:
 
     def _read(self, ids: Iterable[str]) -> Mapping[str, Document]:
         fields = {"claim": 1, "state": 1, "errors.fence": 1, "errors.type": 1}
-        return {doc["_id"]: doc for doc in self._jobs.find({"_id": {"$in": list(ids)}}, fields)}
+        return {doc["_id"]: doc for doc in self._connection.confirmed.find({"_id": {"$in": list(ids)}}, fields)}
 
     def _finishing_update(self, finish: Finish) -> Document:
         """Return the update for one outcome. Operators only: a pipeline would evaluate a result's ``$``."""
@@ -236,7 +236,7 @@ def _judge(
 def _started(stored: Document, claim: Claim) -> bool | None:
     if stored.get("claim") != claim.token:
         return False
-    # Still claimed: the write is on its way, or no majority has it yet.
+    # Still claimed: the write may be on its way.
     return None if stored["state"] == State.CLAIMED else stored["state"] == State.RUNNING
 
 

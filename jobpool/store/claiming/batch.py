@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymongo.collection import Collection
+
 from ...errors import StoreUnavailable
 from ...job import State
 from ..documents import CLAIM_FIELDS, Document
@@ -35,8 +37,8 @@ class Batch(ClaimStrategy):
 
         The update is atomic per document and not repeated by the driver. With
         its reply lost, all, some or none may be claimed; the read that
-        follows in any case sees what a majority has of it. What that read
-        misses, or never tells, is returned by the lease.
+        follows in any case tells what is. What happens behind that read, or
+        if it is never answered, is returned by the lease.
         """
         token = new_token()
         deadline = lease_deadline(request)
@@ -44,7 +46,7 @@ class Batch(ClaimStrategy):
         drained = found < request.limit
         if won == 0:
             return nothing(tried=len(ids), drained=drained)
-        documents = self._carrying(token, ids)
+        documents = self._carrying(token, ids, self._connection.confirmed if failure else self._jobs)
         if failure and not documents:
             raise failure
         return Claimed(documents, token, deadline, tried=len(ids), drained=drained)
@@ -68,10 +70,10 @@ class Batch(ClaimStrategy):
             return None, error
         return answer.modified_count, None
 
-    def _carrying(self, token: str, ids: Sequence[str]) -> list[Document]:
+    def _carrying(self, token: str, ids: Sequence[str], jobs: Collection[Document]) -> list[Document]:
         """Return the jobs claimed with `token`, in the order of `ids`."""
         filter = {"_id": {"$in": list(ids)}, "claim": token, "state": State.CLAIMED.value}
         with self._connection.call("claim", what=f"reading the jobs of claim {token}"):
-            found = self._jobs.find(filter, CLAIM_FIELDS).batch_size(len(ids) + 1)
+            found = jobs.find(filter, CLAIM_FIELDS).batch_size(len(ids) + 1)
             documents = {document["_id"]: document for document in found}
         return [documents[id] for id in ids if id in documents]

@@ -1,0 +1,49 @@
+"""A store on the test's database, and claims on its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jobpool.job import Claim
+from jobpool.store import Store
+from jobpool.store.claiming import Claimed, Request
+from jobpool.store.transitions import Start
+
+from ..conftest import MakeManager
+
+LEASE = 30.0
+TakeOne = Callable[..., Claim]
+
+
+@pytest.fixture
+def store(make_manager: MakeManager) -> Store:
+    """The store of a manager, ready for use."""
+    store = make_manager().store
+    store.ready()
+    return store
+
+
+def request(limit: int, types: tuple[str, ...] = ("a",), lease: float = LEASE) -> Request:
+    return Request(types, limit, "test", lease)
+
+
+def claims_of(claimed: Claimed) -> list[Claim]:
+    return [Claim(document["_id"], claimed.token, document["fence"]) for document in claimed.documents]
+
+
+def begin(store: Store, *claims: Claim, max_attempts: int = 1) -> set[Claim]:
+    """Start claims as the starter does."""
+    return store.transitions.start([Start(claim, max_attempts, None) for claim in claims])
+
+
+@pytest.fixture
+def take(store: Store) -> TakeOne:
+    """Claim one job, with a lease that may be over at once."""
+
+    def one(*, lease: float = LEASE) -> Claim:
+        (claim,) = claims_of(store.strategy("single").claim(request(1, lease=lease)))
+        return claim
+
+    return one

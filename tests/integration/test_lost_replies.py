@@ -1,0 +1,217 @@
+"""The server executes, the reply is lost: what is true then, and that repeating it is safe.
+
+Each test proves that its fault struck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from jobpool import JobManager, State, WorkerPool
+from jobpool.embedded import EmbeddedMongo
+from jobpool.errors import StoreUnavailable
+from jobpool.outcome import Finish, Outcome
+from jobpool.store.claiming import STRATEGIES
+from jobpool.store.claiming.batch import Batch
+
+from ..conftest import Jobs, MakeManager
+from ..proxy import Proxy
+from ..waiting import until
+from .conftest import begin, claims_of, request
+from .test_transitions import expire
+
+Client = MongoClient[dict[str, Any]]
+
+
+@contextmanager
+def applied_but_errored(client: Client, server: EmbeddedMongo, command: str, times: int) -> Iterator[None]:
+    """Let `command` of jobpool's clients execute and answer with a write-concern error."""
+    data = {
+        "failCommands": [command],
+        "appName": "jobpool",
+        "writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"},
+    }
+    before = client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
+    try:
+        yield
+    finally:
+        after = client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        assert after["count"] >= before["count"] + times, "the fault did not strike"
+
+
+@pytest.fixture
+def manager(make_manager: MakeManager, proxy: Proxy) -> JobManager:
+    """A manager whose replies can be lost, connected and warm."""
+    ran: list[Any] = []
+    manager = make_manager(uri=proxy.uri, executors={"a": ran.append})
+    manager.ran = ran  # type: ignore[attr-defined]
+    manager.ensure_indexes()
+    return manager
+
+
+def test_create_survives_one_lost_reply(manager: JobManager, proxy: Proxy, jobs: Jobs) -> None:
+    proxy.lose_reply_of("insert")
+    assert manager.create("a", 1).created
+    assert proxy.lost == ["insert"]
+    assert jobs.count_documents({}) == 1
+
+
+def test_create_after_many_lost_replies_says_that_it_may_have_happened(
+    make_manager: MakeManager, proxy: Proxy, jobs: Jobs
+) -> None:
+    manager = make_manager(uri=f"{proxy.uri}&retryWrites=false")
+    manager.ensure_indexes()
+    proxy.lose_reply_of("insert")
+    with pytest.raises(StoreUnavailable, match="may or may not"):
+        manager.create("a", 1)
+    assert proxy.lost == ["insert"]
+    assert jobs.count_documents({}) == 1, "it did happen"
+    again = manager.create("a", 1)
+    assert (again.created, again.state) == (False, State.PENDING)
+    assert jobs.count_documents({}) == 1
+
+
+def test_create_many_survives_a_lost_reply(manager: JobManager, proxy: Proxy, jobs: Jobs) -> None:
+    proxy.lose_reply_of("insert")
+    answer = manager.create_many([{"type": "a", "data": n} for n in range(50)])
+    assert proxy.lost == ["insert"]
+    assert (answer.inserted, jobs.count_documents({})) == (50, 50)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_claim_whose_reply_is_lost_still_knows_what_it_won(
+    manager: JobManager, proxy: Proxy, jobs: Jobs, name: str
+) -> None:
+    manager.create_many([{"type": "a", "data": n} for n in range(20)])
+    strategy = manager.store.strategy(name)
+    command = "findAndModify" if name == "single" else "update"
+    proxy.lose_reply_of(command)
+    claimed = strategy.claim(request(10))
+    assert proxy.lost == [command]
+    stored = {document["_id"] for document in jobs.find({"state": "claimed"})}
+    assert {claim.id for claim in claims_of(claimed)} == stored
+    assert len(stored) == (1 if name == "single" else 10)
+    assert {document["fence"] for document in jobs.find({"state": "claimed"})} == {1}
+
+
+def test_a_claim_that_never_learns_what_it_won_comes_back_by_its_lease(
+    manager: JobManager, proxy: Proxy, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The update's reply is lost, and so are those of the read that asks what it did."""
+    manager.create_many([{"type": "a", "data": n} for n in range(5)])
+    strategy = manager.store.strategy("batch")
+    assert isinstance(strategy, Batch)
+    look = strategy._choose
+
+    def then_lose_all_replies(found: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+        proxy.lose_reply_of("update")
+        proxy.lose_reply_of("find", times=1000)
+        return look(found, limit)
+
+    monkeypatch.setattr(strategy, "_choose", then_lose_all_replies)
+    monkeypatch.setattr(strategy._connection, "timeout", 1.0)
+    with pytest.raises(StoreUnavailable):
+        strategy.claim(request(10))
+    proxy.forgive()
+    assert proxy.lost[:2] == ["update", "find"]
+    assert jobs.count_documents({"state": "claimed"}) == 5
+    expire(jobs)
+    manager.store.reaping.reap()
+    assert manager.run_all() == 5
+    assert {job.attempts for job in manager.find()} == {1}
+
+
+def test_a_start_whose_reply_is_lost_is_repeated_and_recognised(
+    manager: JobManager, proxy: Proxy, jobs: Jobs
+) -> None:
+    manager.create("a", 1)
+    (claim,) = claims_of(manager.store.strategy("single").claim(request(1)))
+    proxy.lose_reply_of("update")
+    with pytest.raises(StoreUnavailable):
+        begin(manager.store, claim)
+    assert proxy.lost == ["update"]
+    assert begin(manager.store, claim) == {claim}
+    assert manager.get(claim.id).attempts == 1
+
+
+@pytest.mark.parametrize("outcome", [Outcome(), Outcome(result=5)], ids=["plain", "result"])
+def test_a_finish_whose_reply_is_lost_is_repeated_and_recognised(
+    manager: JobManager, proxy: Proxy, outcome: Outcome
+) -> None:
+    manager.create("a", 1)
+    (claim,) = claims_of(manager.store.strategy("single").claim(request(1)))
+    begin(manager.store, claim)
+    proxy.lose_reply_of("update", times=2)  # one by one, an update is repeated by the driver
+    finish = Finish(claim, outcome)
+    for _ in range(3):
+        try:
+            applied = manager.store.transitions.finish([finish])
+            break
+        except StoreUnavailable:
+            continue
+    assert proxy.lost == ["update", "update"]
+    assert applied == {claim}
+    job = manager.get(claim.id)
+    assert (job.state, job.attempts, job.result) == (State.SUCCEEDED, 1, outcome.result)
+
+
+def test_run_loses_nothing_to_lost_replies(manager: JobManager, proxy: Proxy) -> None:
+    for number, command in enumerate(["findAndModify", "update", "update", "find"]):
+        manager.create("a", number)
+        proxy.lose_reply_of(command)
+        job = manager.run()
+        assert job is not None
+        assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+    assert proxy.lost == ["findAndModify", "update", "update", "find"]
+    assert manager.ran == [0, 1, 2, 3]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["update", "find"])
+def test_a_pool_runs_every_job_once_while_replies_are_lost(
+    manager: JobManager, proxy: Proxy, command: str
+) -> None:
+    total = 300
+    manager.create_many([{"type": "a", "data": n} for n in range(total)])
+    with WorkerPool(manager, lease=2, batch_size=20, threads=4, push=False):
+        for number in range(1, 13):
+            proxy.lose_reply_of(command)
+            manager.create("a", total + number, priority=number % 3)
+            until(lambda number=number: len(proxy.lost) >= number, "the fault")  # type: ignore[misc]
+        until(lambda: not manager.count(state="pending") and not manager.count(state="claimed"))
+        until(lambda: not manager.count(state="running"), "the last job")
+    ran = manager.ran  # type: ignore[attr-defined]
+    assert len(proxy.lost) == 12
+    assert len(set(ran)) == len(ran), "an executor was called twice"
+    outcomes = {state: manager.count(state=state) for state in ("succeeded", "failed")}
+    # What a claim never learned of comes back unspent; nothing fails.
+    assert outcomes == {"succeeded": total + 12, "failed": 0}
+    assert len(ran) == total + 12
+
+
+@pytest.mark.parametrize("command", ["update", "insert", "findAndModify"])
+def test_a_write_concern_error_is_not_taken_for_a_failure(
+    make_manager: MakeManager, client: Client, server: EmbeddedMongo, command: str
+) -> None:
+    """Applied on the primary, and an error all the same."""
+    ran: list[int] = []
+    manager = make_manager(executors={"a": ran.append})
+    manager.ensure_indexes()
+    with applied_but_errored(client, server, command, times=1):
+        if command == "insert":
+            with pytest.raises(StoreUnavailable):
+                manager.create("a", 1)
+        else:
+            manager.create("a", 1)
+            strategy = "single" if command == "findAndModify" else "batch"
+            with WorkerPool(manager, lease=1, strategy=strategy, push=False) as pool:
+                until(lambda: manager.count(state="succeeded") == 1)
+                assert pool.drain(30)
+    manager.create("a", 1)
+    manager.run_all()
+    assert ran == [1]
+    assert [job.attempts for job in manager.find()] == [1]

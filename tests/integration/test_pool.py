@@ -1,0 +1,432 @@
+"""A pool from start to stop, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from jobpool import Backoff, Executor, JobManager, State, WorkerPool, current_job
+from jobpool.errors import ForkedProcess, InvalidConfiguration, PoolStateError, UnknownType
+from jobpool.store.claiming import STRATEGIES
+
+from ..conftest import Jobs, MakeManager
+from ..waiting import PATIENCE, until
+
+
+def threads_of_pools() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("jobpool-")}
+
+
+def sample(manager: JobManager, name: str, **labels: str) -> float:
+    return manager.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_pools_run_5000_jobs_exactly_once(make_manager: MakeManager, strategy: str) -> None:
+    total = 5000 if strategy != "single" else 1000  # a trip per job: the same proof in the same time
+    ran: list[int] = []
+    manager = make_manager(executors={"a": ran.append})
+    manager.create_many([{"type": "a", "data": n} for n in range(total)])
+    with WorkerPool(manager, name="one", strategy=strategy), WorkerPool(manager, name="two", strategy=strategy):
+        until(lambda: manager.count(state="succeeded") == total, "the last job", 100)
+    assert Counter(ran) == Counter(range(total))
+    assert {job.attempts for job in manager.find(limit=10_000)} == {1}
+    claimed = sum(sample(manager, "jobpool_jobs_claimed_total", pool=pool) for pool in ("one", "two"))
+    assert claimed == sample(manager, "jobpool_attempts_total", type="a", outcome="succeeded") == total
+
+
+def test_a_drain_runs_everything_claimed_and_leaves_nothing(make_manager: MakeManager, jobs: Jobs) -> None:
+    begun = threading.Semaphore(0)
+    manager = make_manager(executors={"a": lambda data: begun.release()})
+    manager.create_many([{"type": "a", "data": n} for n in range(3000)])
+    pool = WorkerPool(manager, threads=4).start()
+    for _ in range(50):
+        assert begun.acquire(timeout=PATIENCE)
+    assert pool.drain(60)
+    assert pool.state == "draining"
+    assert jobs.count_documents({"state": {"$in": ["claimed", "running"]}}) == 0
+    left = manager.count(state="pending")
+    report = pool.stop()
+    assert (report.released, report.abandoned, report.threads) == ((), (), ())
+    assert manager.count(state="pending") == left
+    assert not threads_of_pools()
+
+
+def test_a_stop_releases_what_has_not_started_and_abandons_what_runs(
+    make_manager: MakeManager, jobs: Jobs
+) -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def work(data: int) -> None:
+        if data >= 20:
+            begun.release()
+            release.wait(PATIENCE)
+
+    manager = make_manager(executors={"a": work})
+    manager.create_many([{"type": "a", "data": n} for n in range(20)])
+    manager.create_many([{"type": "a", "data": n, "priority": -1} for n in range(20, 40)])
+    pool = WorkerPool(manager, threads=2, queue_size=10, lease=5).start()
+    for _ in range(2):
+        assert begun.acquire(timeout=PATIENCE)
+    until(lambda: jobs.count_documents({"state": "claimed"}), "a queued job")
+    report = pool.stop(timeout=0.2)
+    running = list(jobs.find({"state": "running"}))
+    assert sorted(report.abandoned) == sorted(document["_id"] for document in running)
+    assert len(running) == 2
+    assert report.released
+    assert jobs.count_documents({"state": "claimed"}) == 0
+    assert {document["attempts"] for document in jobs.find({"state": "pending"})} == {0}
+    release.set()
+    until(lambda: not threads_of_pools(), "the end of the abandoned threads")
+    assert jobs.count_documents({"state": "running"}) == 2, "an abandoned outcome is not recorded"
+
+
+def test_no_execution_starts_after_stop_returned(make_manager: MakeManager) -> None:
+    ran: list[float] = []
+    manager = make_manager(executors={"a": ran.append})
+    manager.create_many([{"type": "a", "data": n} for n in range(5000)])
+    pool = WorkerPool(manager).start()
+    until(lambda: ran, "the first job")
+    pool.stop(timeout=0)
+    count = len(ran)
+    assert not threads_of_pools()
+    assert len(ran) == count < 5000
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), BaseException("own")]
+)
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_whatever_is_raised_costs_one_attempt_and_no_thread(
+    make_manager: MakeManager, raised: BaseException, kind: str
+) -> None:
+    def plain(data: object) -> None:
+        raise raised
+
+    async def coroutine(data: object) -> None:
+        raise raised
+
+    manager = make_manager(executors={"bad": plain if kind == "plain" else coroutine, "good": lambda data: "fine"})
+    manager.create_many([{"type": "bad", "data": n} for n in range(10)])
+    with WorkerPool(manager, threads=2) as pool:
+        until(lambda: manager.count(state="failed") == 10)
+        good = manager.create("good")
+        assert manager.wait(good.id, PATIENCE).result == "fine"
+        assert pool.health().is_ready
+    assert {job.error.type for job in manager.find(type="bad") if job.error} == {type(raised).__name__}
+    assert sample(manager, "jobpool_internal_errors_total", component="workers") == 0
+
+
+def test_coroutines_run_together_on_one_loop(make_manager: MakeManager) -> None:
+    """Eight coroutines meet, which they could not one after the other."""
+    loops: set[int] = set()
+    state: dict[str, Any] = {"here": 0}
+
+    async def meet(data: int) -> str:
+        loops.add(id(asyncio.get_running_loop()))
+        event = state.setdefault("event", asyncio.Event())
+        state["here"] += 1
+        if state["here"] == 8:
+            event.set()
+        await asyncio.wait_for(event.wait(), PATIENCE)
+        return current_job().id
+
+    manager = make_manager(executors={"a": meet})
+    created = manager.create_many([{"type": "a", "data": n} for n in range(8)])
+    with WorkerPool(manager, threads=8):
+        assert [manager.wait(id, PATIENCE).result for id in created.ids] == created.ids
+    assert len(loops) == 1
+
+
+def test_a_retry_runs_again_in_the_pool(make_manager: MakeManager) -> None:
+    attempts: list[int] = []
+
+    def work(data: object) -> None:
+        attempts.append(current_job().attempt)
+        if len(attempts) < 3:
+            raise OSError("again")
+
+    manager = make_manager(executors={"a": Executor(work, max_attempts=3, backoff=Backoff(base=0.01))})
+    id = manager.create("a").id
+    with WorkerPool(manager):
+        job = manager.wait(id, PATIENCE)
+    assert (job.state, attempts) == (State.SUCCEEDED, [1, 2, 3])
+    assert sample(manager, "jobpool_attempts_total", type="a", outcome="retried") == 2
+
+
+def test_a_scheduled_job_does_not_start_before_its_time(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": lambda data: datetime.now(UTC)})
+    with WorkerPool(manager):
+        job = manager.wait(manager.create("a", delay=1.2).id, PATIENCE)
+    assert job.started_at is not None
+    assert job.started_at >= job.run_at
+    assert job.result >= job.run_at
+
+
+@pytest.mark.parametrize("source", ["local", "push", "poll"])
+def test_an_idle_pool_wakes_up_by(make_manager: MakeManager, source: str) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    producer = manager if source == "local" else make_manager()
+    with WorkerPool(manager, push=source == "push", poll_interval=0.2 if source == "poll" else 60):
+        wakeups = {"pool": "default", "source": source}
+        for number in range(20):
+            if source != "poll":
+                until(lambda: manager.wakeups.pushing_since() or source == "local", "the change stream")
+            manager.wait(producer.create("a", number).id, PATIENCE)
+        until(lambda: sample(manager, "jobpool_wakeups_total", **wakeups), f"a wake-up by {source}")
+
+
+def test_pools_share_one_waker_that_ends_with_the_last(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": print})
+    one = manager.start_watch(name="one")
+    two = manager.start_watch(name="two")
+    waker = manager.wakeups.waker
+    assert waker is not None
+    one.stop()
+    assert manager.wakeups.waker is waker
+    assert waker.alive
+    two.stop()
+    assert manager.wakeups.waker is None
+    assert not waker.alive
+
+
+def test_the_queue_keeps_its_bound_and_slow_jobs_are_not_hoarded(make_manager: MakeManager, jobs: Jobs) -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(data: int) -> None:
+        begun.release()
+        release.wait(PATIENCE)
+
+    manager = make_manager(executors={"a": slow})
+    manager.create_many([{"type": "a", "data": n} for n in range(50)])
+    with WorkerPool(manager, threads=4, queue_size=3) as pool:
+        for _ in range(4):
+            assert begun.acquire(timeout=PATIENCE)
+        held = jobs.count_documents({"state": {"$in": ["claimed", "running"]}})
+        assert pool.gauges().queued <= 3
+        assert held <= 4 + 3
+        release.set()
+        until(lambda: manager.count(state="succeeded") == 50)
+
+
+def test_a_tiny_pool_works(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    manager.create_many([{"type": "a", "data": n} for n in range(50)])
+    with WorkerPool(manager, threads=1, queue_size=1, batch_size=1):
+        until(lambda: manager.count(state="succeeded") == 50)
+
+
+def test_a_long_job_keeps_its_lease(make_manager: MakeManager, jobs: Jobs) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def work(data: object) -> bool:
+        begun.set()
+        release.wait(PATIENCE)
+        return current_job().lost
+
+    manager = make_manager(executors={"a": work})
+    id = manager.create("a").id
+    with WorkerPool(manager, lease=1, threads=2), WorkerPool(manager, lease=1, name="other"):
+        assert begun.wait(PATIENCE)
+        extended = "jobpool_lease_extensions_total"
+        until(
+            lambda: (
+                sample(manager, extended, pool="default", result="extended")
+                + sample(manager, extended, pool="other", result="extended")
+                >= 6
+            )
+        )
+        release.set()
+        job = manager.wait(id, PATIENCE)
+    assert (job.state, job.attempts, job.fence, job.result) == (State.SUCCEEDED, 1, 1, False)
+
+
+def test_a_lost_job_is_told_and_its_outcome_is_refused(make_manager: MakeManager, jobs: Jobs) -> None:
+    begun, told = threading.Event(), threading.Event()
+
+    def work(data: object) -> str:
+        job = current_job()
+        begun.set()
+        until(lambda: job.lost, "the loss")
+        told.set()
+        return "too late"
+
+    manager = make_manager(executors={"a": work})
+    id = manager.create("a").id
+    with WorkerPool(manager, lease=1) as pool:
+        assert begun.wait(PATIENCE)
+        jobs.update_one({"_id": id}, {"$set": {"claim": "somebody else", "fence": 2}})
+        assert told.wait(PATIENCE)
+        assert pool.drain(PATIENCE)
+        until(lambda: sample(manager, "jobpool_attempts_total", type="a", outcome="lost"), "the refusal")
+    stored = jobs.find_one({"_id": id})
+    assert stored is not None
+    assert (stored["state"], stored["claim"], stored.get("result")) == ("running", "somebody else", None)
+
+
+def test_metrics_equal_history(make_manager: MakeManager) -> None:
+    def work(data: int) -> None:
+        if data % 10 == 0:
+            raise ValueError("tenth")
+
+    manager = make_manager(executors={"a": work})
+    manager.create_many([{"type": "a", "data": n} for n in range(500)])
+    with WorkerPool(manager) as pool:
+        until(lambda: manager.count(state="pending") == 0 and pool.drain(PATIENCE))
+    attempts = {o: sample(manager, "jobpool_attempts_total", type="a", outcome=o) for o in ("succeeded", "failed")}
+    assert attempts == {"succeeded": 450, "failed": 50}
+    assert sample(manager, "jobpool_jobs_claimed_total", pool="default") == 500
+    assert sample(manager, "jobpool_job_errors_total", type="a", error="ValueError") == 50
+    assert sample(manager, "jobpool_job_duration_seconds_count", type="a") == 500
+    assert sample(manager, "jobpool_job_wait_seconds_count", type="a") == 500
+    assert sample(manager, "jobpool_jobs_created_total", type="a", result="inserted") == 500
+    for gauge in (
+        "jobpool_threads_busy",
+        "jobpool_queue_jobs",
+        "jobpool_threads",
+        "jobpool_longest_running_job_seconds",
+    ):
+        assert sample(manager, gauge, pool="default") == 0, gauge
+
+
+def test_the_endpoint_serves_metrics_and_health(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    manager.create("a", 1)
+    with WorkerPool(manager) as pool:
+        server = pool.serve_metrics(0)
+        assert server.addr == "127.0.0.1"
+        until(lambda: manager.count(state="succeeded") == 1)
+        text = urlopen(f"{server.url}/metrics").read().decode()
+        assert 'jobpool_attempts_total{outcome="succeeded",type="a"} 1.0' in text
+        for path in ("/healthz", "/readyz"):
+            assert urlopen(server.url + path).status == 200
+        pool.drain(PATIENCE)
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{server.url}/readyz")
+        assert refused.value.code == 503
+        assert b"draining" in refused.value.read()
+        assert urlopen(f"{server.url}/healthz").status == 200
+    assert "jobpool-http" not in threads_of_pools()
+
+
+def test_stop_may_be_called_twice_together_and_before_start(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": print})
+    WorkerPool(manager).stop()
+    pool = WorkerPool(manager).start()
+    with ThreadPoolExecutor(4) as callers:
+        reports = [future.result(PATIENCE) for future in [callers.submit(pool.stop) for _ in range(4)]]
+    assert pool.stop() is reports[0]
+    assert pool.state == "stopped"
+    with pytest.raises(PoolStateError, match="stopped"):
+        pool.start()
+
+
+def test_an_executor_that_stops_its_own_pool_gets_an_error(make_manager: MakeManager) -> None:
+    pools: list[WorkerPool] = []
+    manager = make_manager(executors={"a": lambda data: pools[0].stop()})
+    id = manager.create("a").id
+    pools.append(WorkerPool(manager))
+    with pools[0]:
+        job = manager.wait(id, PATIENCE)
+    assert job.error is not None
+    assert job.error.type == "PoolStateError"
+
+
+def test_a_pool_runs_without_a_main_thread_and_touches_nothing_of_its_host(make_manager: MakeManager) -> None:
+    from prometheus_client import REGISTRY
+
+    def state() -> tuple[Any, ...]:
+        handlers = tuple(signal.getsignal(number) for number in signal.valid_signals() if number != signal.SIGKILL)
+        root = logging.getLogger()
+        return handlers, root.level, tuple(root.handlers), os.getcwd(), tuple(REGISTRY.collect())
+
+    before = state()
+    manager = make_manager(executors={"a": lambda data: data})
+    id = manager.create("a").id
+
+    def host() -> None:
+        with WorkerPool(manager):
+            manager.wait(id, PATIENCE)
+
+    thread = threading.Thread(target=host)
+    thread.start()
+    thread.join()
+    after = state()
+    assert manager.get(id).state is State.SUCCEEDED
+    assert before[:4] == after[:4]
+    assert {family.name for family in before[4]} == {family.name for family in after[4]}
+    assert not threads_of_pools()
+
+
+def test_many_lives_leave_no_thread_and_no_descriptor(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    for number in range(3):  # connections of the driver's pool come first
+        with WorkerPool(manager):
+            manager.wait(manager.create("a", number).id, PATIENCE)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(3, 15):
+        with WorkerPool(manager):
+            manager.wait(manager.create("a", number).id, PATIENCE)
+    assert not threads_of_pools()
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_a_forked_child_is_refused(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": print})
+    manager.create("a", 1)
+    pool = WorkerPool(manager)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answers = []
+        for attempt in (pool.start, lambda: manager.create("a", 2), lambda: manager.get("x")):
+            try:
+                attempt()
+            except ForkedProcess:
+                answers.append(b"refused ")
+            except BaseException as error:
+                answers.append(repr(error).encode())
+        os.write(writing, b"".join(answers))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1000) == b"refused refused refused "
+    os.close(reading)
+    os.close(writing)
+    assert manager.count() == 1
+
+
+def test_unknown_types_and_options_are_refused_before_anything_starts(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": print})
+    with pytest.raises(UnknownType):
+        WorkerPool(manager, ["b"])
+    with pytest.raises(UnknownType):
+        WorkerPool(make_manager())
+    with pytest.raises(InvalidConfiguration, match="theads"):
+        WorkerPool(manager, theads=3)
+    with pytest.raises(InvalidConfiguration, match="strategy"):
+        WorkerPool(manager, strategy="lucky")
+    with pytest.raises(InvalidConfiguration, match="several names"):
+        WorkerPool(manager, "a")
+    assert not threads_of_pools()
+
+
+def test_start_watch_and_stop_watch(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"a": lambda data: data, "b": lambda data: data})
+    pool = manager.start_watch("a", threads=2)
+    manager.create("b", 1)
+    assert manager.wait(manager.create("a", 1).id, PATIENCE).result == 1
+    (report,) = manager.stop_watch(PATIENCE)
+    assert (report.abandoned, pool.state) == ((), "stopped")
+    assert manager.stop_watch() == []
+    assert manager.count(type="b", state="pending") == 1
