@@ -43,7 +43,8 @@ class Backoff:
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait after the failed attempt number `attempt` (from 1)."""
-        # 1,000 attempts at factor 100 overflow a float: past 64 doublings everything is `longest`.
-        steps = min(attempt - 1, 64)
-        ceiling = min(self.base * self.factor**steps, self.longest)
+        try:
+            ceiling = min(self.base * self.factor ** (attempt - 1), self.longest)
+        except OverflowError:  # 1,000 attempts at factor 100
+            ceiling = self.longest if self.base else 0.0
         return ceiling * (1 - self.jitter * random.random())

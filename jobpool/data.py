@@ -16,11 +16,13 @@ from uuid import UUID
 import bson
 from bson import json_util
 from bson.binary import UuidRepresentation
+from bson.code import Code
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from .errors import InvalidJob
+from .names import check_instant
 
 MAX_DEPTH = 100  # BSON itself stops at 200, with the nesting of the job document around
 MAX_INT, MIN_INT = 2**63 - 1, -(2**63)
@@ -50,8 +52,8 @@ def canonical(value: Any, path: str = "data", depth: int = 0) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
-    if isinstance(value, bool | str):
-        return str(value) if isinstance(value, str) else bool(value)
+    if isinstance(value, str) and not isinstance(value, Code):
+        return str(value)
     if isinstance(value, int):
         return _canonical_int(int(value), path)
     if isinstance(value, float):
@@ -90,8 +92,7 @@ def _canonical_int(value: int, path: str) -> dict[str, str]:
 
 def _canonical_other(value: Any, path: str) -> Any:
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise InvalidJob(f"{path}: a datetime must be timezone-aware, such as datetime.now(UTC)")
+        check_instant(value, path)
     elif not isinstance(value, bytes | ObjectId | UUID | Decimal128):
         raise InvalidJob(
             f"{path}: {type(value).__name__} cannot be stored; use dict, list, str, int, float, bool, None, "

@@ -38,17 +38,23 @@ STOP_TIME = 20.0
 
 #: Ends mongod when the standard input of this shell is closed, which the kernel does
 #: when the process at its other end dies in whatever way. $1 is a directory to remove
-#: afterwards or empty; the rest is the command. A server whose data go with it is killed.
+#: then, or empty; the rest is the command. A server whose data go with it is killed.
 _GUARD = """
 scrap=$1; shift
 if [ -n "$scrap" ]; then how=KILL; else how=TERM; fi
 exec 3<&0
 "$@" 3<&- & server=$!
-(read -r _ <&3; kill -$how $server) 3<&3 & watch=$!
+(
+  read -r _ <&3
+  trap '' TERM
+  kill -$how $server
+  [ -n "$scrap" ] || exit
+  while kill -0 $server 2>/dev/null; do sleep 0.05; done
+  rm -rf "$scrap"
+) & watch=$!
 trap 'kill -TERM $server' TERM
 while :; do wait $server; code=$?; kill -0 $server 2>/dev/null || break; done
 kill $watch 2>/dev/null
-[ -n "$scrap" ] && rm -rf "$scrap"
 exit $code
 """
 
@@ -193,12 +199,17 @@ class EmbeddedMongo:
     def _become_ready(self) -> None:
         address = f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
         with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=200, connectTimeoutMS=2000) as client:
-            self._until(lambda: bool(client.admin.command("ping")), "did not answer")
+            self._until(lambda: self._is_ours(client), "did not answer")
             if self._replicated:
                 self._until(lambda: self._initiate(client), "did not take its replica set configuration")
                 self._until(
                     lambda: bool(client.admin.command("hello").get("isWritablePrimary")), "did not become primary"
                 )
+
+    def _is_ours(self, client: MongoClient[dict[str, Any]]) -> bool:
+        """Say whether the server that answers is the one we started: the port may be another one's."""
+        options = client.admin.command("getCmdLineOpts")["parsed"]
+        return bool(options.get("storage", {}).get("dbPath") == str(self.directory))
 
     def _initiate(self, client: MongoClient[dict[str, Any]]) -> bool:
         """Make it a replica set of one, under its present port."""

@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from .data import canonical
+from .data import canonical, encoded_size
+from .names import check_name
 
 #: Says how the hash was made, so that another way can be added beside it.
 PREFIX = "v1:"
@@ -24,9 +25,13 @@ def job_id(type: str, data: Any) -> str:
     MongoDB changes it; 1 and 1.0 are different data, as they are in BSON.
 
     Raises:
-        InvalidJob: `data` cannot be stored as it is; the message has the path.
+        InvalidJob: `type` is no name, or `data` cannot be stored as it is; the
+            message has the path.
     """
-    return hash_of(type, canonical(data))
+    check_name(type, "type")
+    plain = canonical(data)
+    encoded_size(data, "data")  # refuses what only BSON does
+    return hash_of(type, plain)
 
 
 def hash_of(type: str, canonical_data: Any) -> str:

@@ -21,7 +21,7 @@ from .pool.direct import DirectRuns
 from .pool.wakeups import Wakeups
 from .request import JobRequest, request_of
 from .store import Session, Store
-from .store.connection import Client, Database, collection_of
+from .store.connection import Client, Database, close_client, collection_of, write_concern_of
 from .store.creation import KEEP, ON_DUPLICATE
 from .store.documents import Document, new_document
 from .store.queries import Selection
@@ -76,8 +76,9 @@ class JobManager:
         self.metrics = Metrics.on(registry)
         self.observer = self.metrics
         self.wakeups = Wakeups()
-        jobs, self._owned_client = collection_of(database, uri, client, collection, timeout)
-        self._store = Store(jobs, write_concern=write_concern, timeout=timeout, observer=self.observer)
+        concern = write_concern_of(write_concern)
+        jobs, self._owned_client = collection_of(database, uri, client, collection)
+        self._store = Store(jobs, write_concern=concern, timeout=timeout, observer=self.observer)
         self._direct = DirectRuns(self)
         self._lock = threading.Lock()  # guards _watches and _closed
         self._watches: list[WorkerPool] = []
@@ -495,7 +496,7 @@ class JobManager:
         with self._lock:
             first, self._closed = not self._closed, True
         if first and self._owned_client is not None:
-            self._owned_client.close()
+            close_client(self._owned_client)
 
     def __enter__(self) -> JobManager:
         return self

@@ -6,7 +6,6 @@ never reaches a query filter.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 
@@ -40,8 +39,16 @@ def check_int(
     if isinstance(value, bool) or not isinstance(value, int):
         raise error(f"{what} must be an int, not {type(value).__name__}")
     if not least <= value <= most:
-        raise error(f"{what} must be between {least} and {most}, not {value}")
+        raise error(f"{what} must be between {least} and {most}, not {_shown(value)}")
     return value
+
+
+def _shown(value: float) -> str:
+    """Return a number for a message; Python refuses to print an int of thousands of digits."""
+    try:
+        return str(value)[:40]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def check_seconds(
@@ -50,8 +57,8 @@ def check_seconds(
     """Return `value` as float seconds if it is a finite number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise error(f"{what} must be a number of seconds, not {type(value).__name__}")
-    if not math.isfinite(value) or not least <= value <= most:
-        raise error(f"{what} must be between {least:g} and {most:g} seconds, not {value}")
+    if not least <= value <= most:  # false for NaN as well
+        raise error(f"{what} must be between {least:g} and {most:g} seconds, not {_shown(value)}")
     return float(value)
 
 
@@ -61,4 +68,7 @@ def check_instant(value: object, what: str) -> datetime:
         raise InvalidJob(f"{what} must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidJob(f"{what} must be timezone-aware, such as datetime.now(UTC); got the naive {value}")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidJob(f"{what} is outside of the years 1 to 9999 in UTC: {value}") from None

@@ -56,7 +56,7 @@ def describe(error: BaseException, attempt: int) -> JobError:
 def _text_of(error: BaseException) -> str:
     try:
         return _bounded(str(error))
-    except Exception as second:  # noqa: BLE001  (a hostile __str__ must not cost the outcome)
+    except BaseException as second:  # noqa: BLE001  (a hostile __str__ must not cost the outcome)
         return f"<no message: str() raised {type(second).__name__}>"
 
 
@@ -65,7 +65,7 @@ def _traceback_of(error: BaseException) -> str:
         # chain and limit bound the work, whatever the causes and the depth
         lines = traceback.format_exception(type(error), error, _users_part(error.__traceback__), limit=-20)
         return _bounded("".join(lines), keep_end=True)
-    except Exception as second:  # noqa: BLE001
+    except BaseException as second:  # noqa: BLE001
         return f"<no traceback: formatting raised {type(second).__name__}>"
 
 

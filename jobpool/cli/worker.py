@@ -94,6 +94,8 @@ def load_manager(reference: str) -> JobManager:
     sys.path.insert(0, os.getcwd())
     try:
         module = import_module(module_name)
+    except (TypeError, ValueError):
+        raise InvalidConfiguration(f"{module_name!r} cannot name a module") from None
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # something that the module itself needs

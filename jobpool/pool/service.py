@@ -59,7 +59,7 @@ class Service(ABC):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread's end and return whether it ended in time."""
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
+        if self._thread.ident is not None:
             self._thread.join(None if timeout is None else max(0.0, timeout))
         return not self._thread.is_alive()
 
@@ -78,13 +78,12 @@ class Service(ABC):
         """Whether the thread was told to end."""
         return self._stopping.is_set()
 
-    def owns_current_thread(self) -> bool:
-        """Whether the caller is this service itself."""
-        return self._thread is threading.current_thread()
-
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.step()
+            try:
+                self.step()
+            except BaseException:  # noqa: BLE001  (not even the report of an error, say a logging filter, ends it)
+                self._stopping.wait(LONGEST_PAUSE)
 
     def step(self) -> bool:
         """Run `run_once`, survive its error, and return whether it had none."""
@@ -116,7 +115,7 @@ class Service(ABC):
             logging.WARNING if foreseen else logging.ERROR,
             "%s: %s; %s",
             self.name,
-            error if foreseen else repr(error)[:300],
+            error if foreseen else type(error).__name__,
             then,
             exc_info=None if foreseen else error,
         )

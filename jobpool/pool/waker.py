@@ -14,7 +14,7 @@ from ..store.watching import Watch
 from .service import Service
 
 #: How long the server holds an empty answer back: the longest that `stop` waits for this thread.
-MAX_AWAIT = 0.5
+MAX_AWAIT = 0.25
 #: A stream nobody read for longer may have a backlog of old news: a fresh one is cheaper.
 STALE_AFTER = 1.0
 

@@ -15,6 +15,7 @@ from ..config import PoolConfig
 from ..errors import ForkedProcess, InvalidConfiguration, PoolStateError
 from ..http import MetricsServer, checks
 from ..observer import PoolGauges
+from . import at_exit
 from .attempt import run_attempt
 from .coroutines import Coroutines
 from .fetcher import Fetcher
@@ -27,7 +28,6 @@ from .pace import Pace
 from .queue import ClaimedQueue
 from .reaper import Reaper
 from .recorder import Record, Recorder
-from .sentinel import Sentinel
 from .service import Service
 from .starter import Starter
 from .waker import Listener
@@ -122,7 +122,6 @@ class WorkerPool:
         )
         self._heartbeat = Heartbeat(name, store, self._held, config.lease, config.heartbeat_interval, observer)
         self._reaper = Reaper(name, store, config.reap_every, observer)
-        self._sentinel = Sentinel(name, observer, self._main_thread_ended)
         self._fetcher = Fetcher(
             config,
             self.types,
@@ -147,7 +146,6 @@ class WorkerPool:
             self._starter,
             self._heartbeat,
             self._reaper,
-            self._sentinel,
             self._fetcher,
         )
 
@@ -167,6 +165,7 @@ class WorkerPool:
             if self._state != "new":
                 raise PoolStateError(f"pool {self.config.name!r} is {self._state}; make a new one")
             self._state = "started"
+        at_exit.stop_at_exit(self)
         try:
             self._workers.start()
             for service in self._services:
@@ -224,6 +223,7 @@ class WorkerPool:
             if started:
                 self._report = self._stop(_deadline(self.config.stop_timeout if timeout is None else timeout))
         finally:
+            at_exit.forget(self)
             for server in self._servers:
                 server.close()
             self._state = "stopped"
@@ -240,7 +240,7 @@ class WorkerPool:
         4. workers: those that still run are abandoned;
         5. recorder: outcomes that came meanwhile are written;
         6. heartbeat: now nothing is held but what is abandoned;
-        7. reaper and sentinel hold nothing.
+        7. the reaper holds nothing.
         """
         self.drain(_remaining(deadline))
         queued = self._queue.close()
@@ -253,10 +253,9 @@ class WorkerPool:
         self._recorder.stop()
         if self._recorder.join(JOIN_TIME):
             self._recorder.flush(deadline)
-        for service in (self._heartbeat, self._reaper, self._sentinel, self._fetcher):
+        for service in (self._heartbeat, self._reaper, self._fetcher):
             service.stop()
-        others = [service for service in self._services if not service.owns_current_thread()]
-        threads = [service.name for service in others if not service.join(JOIN_TIME)]
+        threads = [service.name for service in self._services if not service.join(JOIN_TIME)]
         self._observer.pool_stopped(self.config.name, self.gauges)
         given = [held.claim.id for held in unstarted if held not in stuck]
         abandoned = [held.claim.id for held in stuck + self._held.all() + self._workers.running()]
@@ -390,10 +389,6 @@ class WorkerPool:
                 f"an executor cannot {what} the pool it runs in: it would wait for itself; "
                 "set an event and let another thread do it"
             )
-
-    def _main_thread_ended(self) -> None:
-        logger.warning("pool %s: the main thread ended without stopping the pool; stopping it", self.config.name)
-        self.stop()
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Any
 
+from pymongo import WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
@@ -33,7 +34,7 @@ class Store:
     """
 
     def __init__(
-        self, collection: Collection[Any], *, write_concern: str | int, timeout: float, observer: Observer
+        self, collection: Collection[Any], *, write_concern: WriteConcern, timeout: float, observer: Observer
     ) -> None:
         self._connection = Connection(collection, write_concern=write_concern, timeout=timeout, observer=observer)
         self.creation = Creation(self._connection)

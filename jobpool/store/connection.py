@@ -30,12 +30,11 @@ Database = pymongo.database.Database[Any]
 
 URI_VARIABLE = "JOBPOOL_URI"
 DEFAULT_URI = "mongodb://localhost:27017"
-#: Connections a client of ours may open. The driver's own default, named here because
-#: every service thread and every executor that calls the manager may hold one.
-MAX_CONNECTIONS = 100
+SCHEMES = ("mongodb://", "mongodb+srv://")
+CLOSE_TIME = 1.0
 
 
-def open_client(uri: str | None, timeout: float) -> Client:
+def open_client(uri: str | None) -> Client:
     """Return a client for `uri`, or `$JOBPOOL_URI`, or the local server.
 
     It connects in the background; the first operation says if nobody answers.
@@ -44,21 +43,20 @@ def open_client(uri: str | None, timeout: float) -> Client:
         InvalidConfiguration: The URI cannot be used; the message hides its password.
     """
     address = uri or os.environ.get(URI_VARIABLE) or DEFAULT_URI
+    if not isinstance(address, str) or not address.startswith(SCHEMES):
+        shown = redact_uri(str(address))
+        raise InvalidConfiguration(f"a MongoDB URI begins with {' or '.join(SCHEMES)}, not {shown!r}")
+    # What the URI says wins: an option given here would not let it.
+    name = None if "appname=" in address.lower() else "jobpool"
     try:
-        return MongoClient(
-            address,
-            appname="jobpool",
-            maxPoolSize=MAX_CONNECTIONS,
-            serverSelectionTimeoutMS=int(timeout * 1000),
-            connectTimeoutMS=int(timeout * 1000),
-        )
+        return MongoClient(address, appname=name)
     except (PyMongoError, ValueError, TypeError) as error:
         text = str(error).replace(str(address), redact_uri(str(address)))
         raise InvalidConfiguration(f"cannot use the MongoDB URI {redact_uri(str(address))}: {text}") from None
 
 
 def collection_of(
-    database: str | Database, uri: str | None, client: Client | None, collection: str, timeout: float
+    database: str | Database, uri: str | None, client: Client | None, collection: str
 ) -> tuple[Collection[Any], Client | None]:
     """Return the collection that a user named, and the client if it was made for it.
 
@@ -68,25 +66,34 @@ def collection_of(
     if isinstance(database, pymongo.database.Database):
         if uri is not None or client is not None:
             raise InvalidConfiguration("a pymongo Database brings its client: give neither uri nor client")
-        return _named(database, collection), None
+        return _named(database.client, database.name, collection), None
     if not isinstance(database, str):
         raise InvalidConfiguration(f"database must be a name or a pymongo Database, not {type(database).__name__}")
     if client is not None and uri is not None:
         raise InvalidConfiguration("give either uri or client, not both")
     if client is not None and not isinstance(client, MongoClient):
         raise InvalidConfiguration(f"client must be a pymongo MongoClient, not {type(client).__name__}")
-    chosen = client if client is not None else open_client(uri, timeout)
+    if client is not None:
+        return _named(client, database, collection), None
+    opened = open_client(uri)
     try:
-        return _named(chosen[database], collection), None if chosen is client else chosen
-    except (PyMongoError, TypeError) as error:
-        raise InvalidConfiguration(f"{database!r} cannot be the name of a database: {error}") from None
+        return _named(opened, database, collection), opened
+    except InvalidConfiguration:
+        close_client(opened)
+        raise
 
 
-def _named(database: Database, collection: str) -> Collection[Any]:
+def _named(client: Client, database: str, collection: str) -> Collection[Any]:
     try:
-        return database[collection]
+        return client[database][collection]
     except (PyMongoError, TypeError) as error:
-        raise InvalidConfiguration(f"{collection!r} cannot be the name of a collection: {error}") from None
+        raise InvalidConfiguration(f"{database!r} and {collection!r} cannot name a collection: {error}") from None
+
+
+def close_client(client: Client) -> None:
+    """Close a client, without waiting for a server that is gone: it only wants to hear of the end of sessions."""
+    with pymongo.timeout(CLOSE_TIME):
+        client.close()
 
 
 _SECRET_OPTION = re.compile(r"(?i)((?:password|token|secret|authmechanismproperties)[^=&?]*=)[^&]*")
@@ -95,6 +102,8 @@ _SECRET_OPTION = re.compile(r"(?i)((?:password|token|secret|authmechanismpropert
 def redact_uri(uri: str) -> str:
     """Return `uri` with its password and secret options masked, fit for logs and errors."""
     scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return "***" if "@" in uri else uri
     credentials, at, host = rest.rpartition("@")
     if at:
         rest = f"{credentials.partition(':')[0]}:***@{host}"
@@ -117,15 +126,16 @@ class Connection:
         self,
         collection: Collection[Any],
         *,
-        write_concern: str | int,
+        write_concern: WriteConcern,
         timeout: float,
         observer: Observer,
     ) -> None:
+        majority = write_concern.document.get("w") == "majority"
         self.jobs: Collection[Document] = collection.with_options(
             codec_options=CODEC,
             read_preference=ReadPreference.PRIMARY,
-            write_concern=_write_concern(write_concern),
-            read_concern=ReadConcern("majority" if write_concern == "majority" else "local"),
+            write_concern=write_concern,
+            read_concern=ReadConcern("majority" if majority else "local"),
         )
         #: For reads after a write whose reply was lost; see `learn`.
         self.confirmed = self.jobs
@@ -192,7 +202,8 @@ class Connection:
         return moment
 
 
-def _write_concern(asked: str | int) -> WriteConcern:
+def write_concern_of(asked: str | int) -> WriteConcern:
+    """Return the write concern a user asked for by name; raise `InvalidConfiguration` for one that is none."""
     if asked == "majority":
         return WriteConcern("majority", j=True)
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:

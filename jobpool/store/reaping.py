@@ -101,22 +101,14 @@ _LOST: Document = {
 }
 _HISTORY = {"$slice": [{"$concatArrays": [{"$ifNull": ["$errors", []]}, [_LOST]]}, -MAX_ERRORS]}
 
-#: The delay of `Backoff.delay` in seconds, in the server's words. The exponent is
-#: bounded there as well, for the same reason.
+#: The delay of `Backoff.delay` in seconds, in the server's words. Its power overflows to
+#: infinity, which must not meet a base of 0: the product would not be a number.
+_GROWN = {"$pow": [{"$ifNull": ["$backoff.factor", 1]}, {"$subtract": ["$attempts", 1]}]}
 _CEILING = {
-    "$min": [
-        {
-            "$multiply": [
-                {"$ifNull": ["$backoff.base", 0]},
-                {
-                    "$pow": [
-                        {"$ifNull": ["$backoff.factor", 1]},
-                        {"$min": [{"$subtract": ["$attempts", 1]}, 64]},
-                    ]
-                },
-            ]
-        },
-        {"$ifNull": ["$backoff.longest", 0]},
+    "$cond": [
+        {"$gt": ["$backoff.base", 0]},
+        {"$min": [{"$multiply": ["$backoff.base", _GROWN]}, "$backoff.longest"]},
+        0,
     ]
 }
 _JITTERED: dict[str, Any] = {

@@ -45,7 +45,7 @@ def applied_but_errored(client: Client, server: EmbeddedMongo, command: str, tim
 
 
 @pytest.fixture
-def manager(make_manager: MakeManager, proxy: Proxy) -> JobManager:
+def manager(proxy: Proxy, make_manager: MakeManager) -> JobManager:
     """A manager whose replies can be lost, connected and warm."""
     ran: list[Any] = []
     manager = make_manager(uri=proxy.uri, executors={"a": ran.append})
@@ -62,7 +62,7 @@ def test_create_survives_one_lost_reply(manager: JobManager, proxy: Proxy, jobs:
 
 
 def test_create_after_many_lost_replies_says_that_it_may_have_happened(
-    make_manager: MakeManager, proxy: Proxy, jobs: Jobs
+    proxy: Proxy, make_manager: MakeManager, jobs: Jobs
 ) -> None:
     manager = make_manager(uri=f"{proxy.uri}&retryWrites=false")
     manager.ensure_indexes()

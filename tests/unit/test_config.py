@@ -86,7 +86,7 @@ def test_a_value_at_its_bound_is_accepted(setting: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["", "x" * 129, "a\nb", None, 5])
 def test_a_name_is_checked(name: Any) -> None:
-    with pytest.raises(InvalidConfiguration, match="^pool name must "):
+    with pytest.raises(InvalidConfiguration, match=r"^pool name must "):
         PoolConfig(name=name)
 
 

@@ -105,7 +105,7 @@ def test_ints_of_64_bits_are_accepted(value: int) -> None:
     ids=lambda value: f"{type(value).__name__} {value!r:.30}".replace("\0", "").replace(hex(id(value))[2:], ""),
 )
 def test_what_cannot_be_stored_is_refused_with_its_path(value: Any) -> None:
-    with pytest.raises(InvalidJob, match=r"^data\.a\[1\]\.b: "):
+    with pytest.raises(InvalidJob, match=r"^data\.a\[1\]\.b\b"):
         canonical({"fine": 1, "a": [0, {"b": value}]})
 
 
@@ -149,5 +149,5 @@ def test_a_size_over_the_limit_is_refused_with_both_numbers() -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", ["ok", "a\udfff"], {"\udc00": 1}], ids=["text", "in a list", "key"])
 def test_lone_surrogates_are_refused(value: Any) -> None:
-    with pytest.raises(InvalidJob, match="^result: cannot be stored"):
+    with pytest.raises(InvalidJob, match=r"^result: cannot be stored"):
         check_size(value, 1000, "result")

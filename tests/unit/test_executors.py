@@ -117,7 +117,7 @@ def test_a_job_is_attempted_once_by_default() -> None:
 
 @pytest.mark.parametrize("attempts", [0, MAX_ATTEMPTS + 1, True, 1.0, None])
 def test_attempts_out_of_range_are_refused(attempts: Any) -> None:
-    with pytest.raises(InvalidConfiguration, match="^max_attempts must be "):
+    with pytest.raises(InvalidConfiguration, match=r"^max_attempts must be "):
         Executor(plain, max_attempts=attempts)
 
 
@@ -148,7 +148,7 @@ def test_a_type_has_one_executor() -> None:
 
 
 def test_a_type_must_be_a_name() -> None:
-    with pytest.raises(InvalidJob, match="^type must have 1 to"):
+    with pytest.raises(InvalidJob, match=r"^type must have 1 to"):
         Executors({"": plain})
 
 
@@ -178,7 +178,7 @@ def test_select_without_names_returns_all() -> None:
 
 
 def test_select_refuses_an_unknown_type_by_name() -> None:
-    with pytest.raises(UnknownType, match="no executor for type 'x' here; known: a, b$"):
+    with pytest.raises(UnknownType, match=r"no executor for type 'x' here; known: a, b$"):
         Executors({"b": plain, "a": plain}).select(("a", "x"))
 
 
@@ -189,7 +189,7 @@ def test_select_names_at_most_twenty_known_types() -> None:
 
 
 def test_select_says_that_no_types_are_known() -> None:
-    with pytest.raises(UnknownType, match="known: none$"):
+    with pytest.raises(UnknownType, match=r"known: none$"):
         Executors().select(("x",))
 
 

@@ -36,7 +36,7 @@ def test_a_longer_limit_can_be_given() -> None:
     "character", ["\0", "\n", "\r", "\t", "\x1f", "\x7f", "\x85", "\u2028", "\u2029", "\ud800"]
 )
 def test_a_name_holds_no_control_characters(character: str) -> None:
-    with pytest.raises(InvalidJob, match="^type must not hold control characters"):
+    with pytest.raises(InvalidJob, match=r"^type must not hold control characters"):
         check_name(f"a{character}b", "type")
 
 
@@ -76,13 +76,13 @@ def test_seconds_become_a_float() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 10.1, math.nan, math.inf, -math.inf])
 def test_seconds_out_of_their_bounds_are_refused(value: float) -> None:
-    with pytest.raises(InvalidConfiguration, match="^delay must be between 0 and 10 seconds, not "):
+    with pytest.raises(InvalidConfiguration, match=r"^delay must be between 0 and 10 seconds, not "):
         check_seconds(value, "delay", 0, 10)
 
 
 @pytest.mark.parametrize("value", [True, "1", None, timedelta(seconds=1)])
 def test_what_is_no_number_of_seconds_is_refused(value: object) -> None:
-    with pytest.raises(InvalidConfiguration, match="^delay must be a number of seconds"):
+    with pytest.raises(InvalidConfiguration, match=r"^delay must be a number of seconds"):
         check_seconds(value, "delay", 0, 10)
 
 
@@ -92,7 +92,7 @@ def test_an_instant_comes_back_in_utc() -> None:
 
 
 def test_a_naive_instant_is_refused() -> None:
-    with pytest.raises(InvalidJob, match="^run_at must be timezone-aware"):
+    with pytest.raises(InvalidJob, match=r"^run_at must be timezone-aware"):
         check_instant(datetime(2024, 1, 1), "run_at")
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics: the only module that knows the metrics library.
+"""Prometheus metrics: the only package that knows the metrics library.
 
 A new metric is declared in `Metrics.__init__`, observed in the method of its
 event (`observer.Observer` is the vocabulary), and has a row in README.
@@ -6,33 +6,17 @@ event (`observer.Observer` is the vocabulary), and has a row in README.
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
-from .observer import Observer, PoolGauges
-
-#: Seconds. Executors take from milliseconds to an hour.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-#: Seconds. A job may wait for a day and more when nobody runs its type.
-WAIT_BUCKETS = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 60, 120),
-    *(300, 900, 1800, 7200, 21600, 86400),
-)
-#: Seconds. From a fast read on the same machine to the time limit of a call.
-STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+from ..observer import Observer, PoolGauges
+from .families import BATCH_BUCKETS, DURATION_BUCKETS, STORE_BUCKETS, WAIT_BUCKETS, BusySeconds, cached
+from .quantiles import quantiles
 
 #: Labels stay few: types beyond these, and error classes beyond these per type, share one child.
 MAX_TYPES = 100
@@ -41,8 +25,6 @@ OTHER = "_other"
 
 Registry = CollectorRegistry
 
-_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
-
 
 class Metrics(Observer):
     """The metric families of jobpool on one registry.
@@ -50,7 +32,7 @@ class Metrics(Observer):
     Managers that use the same registry share one object (`Metrics.on`),
     because a registry refuses the same name twice.
 
-    Threads: any. `_lock` guards the label sets and the pool list; children
+    Threads: any. `_lock` guards the label sets and what is known of pools; children
     are cached, because finding one costs more than counting on it.
     """
 
@@ -60,6 +42,7 @@ class Metrics(Observer):
         self._types: set[str] = set()
         self._errors: dict[str, set[str]] = {}
         self._pools: dict[str, list[Callable[[], PoolGauges]]] = {}
+        self._ended: dict[str, float] = {}
         self._declare_jobs(registry)
         self._declare_pools(registry)
         self._declare_store(registry)
@@ -75,28 +58,28 @@ class Metrics(Observer):
             return _registries[registry]
 
     def _declare_jobs(self, registry: CollectorRegistry) -> None:
-        self.created = _cached(
+        self.created = cached(
             Counter,
             "jobpool_jobs_created_total",
             "Creates by result. Many duplicates: producers repeat themselves. Errors: see the producer's log.",
             ["type", "result"],
             registry,
         )
-        self.attempts = _cached(
+        self.attempts = cached(
             Counter,
             "jobpool_attempts_total",
             "Attempts by outcome. Look at jobpool_job_errors_total for what failed, at the heartbeat for lost.",
             ["type", "outcome"],
             registry,
         )
-        self.errors = _cached(
+        self.errors = cached(
             Counter,
             "jobpool_job_errors_total",
             "Failed attempts by exception class. The traceback is stored with the job.",
             ["type", "error"],
             registry,
         )
-        self.duration = _cached(
+        self.duration = cached(
             Histogram,
             "jobpool_job_duration_seconds",
             "Run time of executors. A long tail needs more threads or shorter jobs.",
@@ -104,7 +87,7 @@ class Metrics(Observer):
             registry,
             DURATION_BUCKETS,
         )
-        self.wait = _cached(
+        self.wait = cached(
             Histogram,
             "jobpool_job_wait_seconds",
             "From due to started, deliberate delay excluded. High: too few threads or pools for the backlog.",
@@ -112,7 +95,7 @@ class Metrics(Observer):
             registry,
             WAIT_BUCKETS,
         )
-        self.reaped_jobs = _cached(
+        self.reaped_jobs = cached(
             Counter,
             "jobpool_jobs_reaped_total",
             "Jobs taken back from pools that died or were cut off. Not 0: look for killed workers.",
@@ -122,31 +105,31 @@ class Metrics(Observer):
 
     def _declare_pools(self, registry: CollectorRegistry) -> None:
         pool = ["pool"]
-        self.claims = _cached(
+        self.claims = cached(
             Counter,
             "jobpool_claims_total",
             "Claim calls by result. Mostly contended: too many pools with small batches.",
             ["pool", "result"],
             registry,
         )
-        self.jobs_claimed = _cached(
+        self.jobs_claimed = cached(
             Counter, "jobpool_jobs_claimed_total", "Jobs claimed by this pool.", pool, registry
         )
-        self.conflicts = _cached(
+        self.conflicts = cached(
             Counter,
             "jobpool_claim_conflicts_total",
             "Candidates that another pool got first. Over a tenth of the claimed jobs: use the window strategy.",
             pool,
             registry,
         )
-        self.window = _cached(
+        self.window = cached(
             Gauge,
             "jobpool_claim_window_factor",
             "How many batches wide the claim looks, 1 when alone. At 64 the pools fight: use larger batches.",
             pool,
             registry,
         )
-        self.batch = _cached(
+        self.batch = cached(
             Histogram,
             "jobpool_claim_batch_jobs",
             "Jobs won per claim call that won any.",
@@ -154,28 +137,28 @@ class Metrics(Observer):
             registry,
             BATCH_BUCKETS,
         )
-        self.wakeups = _cached(
+        self.wakeups = cached(
             Counter,
             "jobpool_wakeups_total",
             "What ended the fetcher's wait: push, local, poll. missed counts jobs that push failed to announce.",
             ["pool", "source"],
             registry,
         )
-        self.last_poll = _cached(
+        self.last_poll = cached(
             Gauge,
             "jobpool_fetcher_last_poll_timestamp_seconds",
             "When a claim call last got an answer. Old: the pool is deaf, look at its store errors.",
             pool,
             registry,
         )
-        self.blocked = _cached(
+        self.blocked = cached(
             Counter,
             "jobpool_fetcher_blocked_seconds_total",
             "Time the fetcher waited for room in the queue. Near 1 per second: all threads are busy.",
             pool,
             registry,
         )
-        self.queue_wait = _cached(
+        self.queue_wait = cached(
             Histogram,
             "jobpool_queue_wait_seconds",
             "From claimed to started; it eats lease time. Near the lease: lower queue_size.",
@@ -183,14 +166,14 @@ class Metrics(Observer):
             registry,
             WAIT_BUCKETS,
         )
-        self.extensions = _cached(
+        self.extensions = cached(
             Counter,
             "jobpool_lease_extensions_total",
             "Leases by the answer to their heartbeat. Errors: the store is slow or away.",
             ["pool", "result"],
             registry,
         )
-        self.lost = _cached(
+        self.lost = cached(
             Counter,
             "jobpool_leases_lost_total",
             "Claims lost by this pool. Not 0: it was paused, starved or cut off for longer than the lease.",
@@ -213,11 +196,10 @@ class Metrics(Observer):
                 "Run time of the longest running executor, 0 when idle. Growing without end: it hangs.",
             ),
         }
-        self.busy_seconds = _BusySeconds(self._busy_seconds)
-        registry.register(self.busy_seconds)
+        registry.register(BusySeconds(self._busy_seconds))
 
     def _declare_store(self, registry: CollectorRegistry) -> None:
-        self.store_seconds = _cached(
+        self.store_seconds = cached(
             Histogram,
             "jobpool_store_operation_seconds",
             "Duration of store operations. All slow: MongoDB or the network; one slow: its plan.",
@@ -225,14 +207,14 @@ class Metrics(Observer):
             registry,
             STORE_BUCKETS,
         )
-        self.store_errors = _cached(
+        self.store_errors = cached(
             Counter,
             "jobpool_store_errors_total",
             "Store operations that ended in an error. jobpool repeats them; look at MongoDB.",
             ["operation", "error"],
             registry,
         )
-        self.internal = _cached(
+        self.internal = cached(
             Counter,
             "jobpool_internal_errors_total",
             "Unforeseen errors that a thread survived. Not 0: please report the logged traceback.",
@@ -326,7 +308,7 @@ class Metrics(Observer):
         with self._lock:
             if gauges in self._pools.get(pool, ()):
                 self._pools[pool].remove(gauges)
-                self.busy_seconds.ended(pool, gauges().busy_seconds)
+                self._ended[pool] = self._ended.get(pool, 0.0) + gauges().busy_seconds
 
     # --- output ---------------------------------------------------------------------------
 
@@ -361,60 +343,19 @@ class Metrics(Observer):
         return max(values, default=0) if name == "longest_running" else sum(values)
 
     def _busy_seconds(self) -> dict[str, float]:
-        with self._lock:
+        """Return the thread time by pool; what pools counted that are gone stays, a counter must not fall."""
+        with self._lock:  # both at once, or a pool that stops in between would count twice
             pools = {name: list(sources) for name, sources in self._pools.items()}
-        return {name: sum(source().busy_seconds for source in sources) for name, sources in pools.items()}
-
-
-_registries: WeakKeyDictionary[CollectorRegistry, Metrics] = WeakKeyDictionary()
-_registries_lock = threading.Lock()
-
-
-class _BusySeconds(Collector):
-    """`jobpool_threads_busy_seconds_total`, read from the threads when scraped: nothing is counted per job.
-
-    Threads: any; `_lock` guards `_ended`.
-    """
-
-    NAME = "jobpool_threads_busy_seconds"
-    HELP = "Thread time spent in executors. Its rate over jobpool_threads is the saturation."
-
-    def __init__(self, running: Callable[[], Mapping[str, float]]) -> None:
-        self._running = running
-        self._lock = threading.Lock()
-        self._ended: dict[str, float] = {}
-
-    def ended(self, pool: str, seconds: float) -> None:
-        """Keep what a pool counted that is gone: a counter must not fall."""
-        with self._lock:
-            self._ended[pool] = self._ended.get(pool, 0.0) + seconds
-
-    def describe(self) -> Iterable[CounterMetricFamily]:
-        """Return the family without samples, as a registry asks for at registration."""
-        return [CounterMetricFamily(self.NAME, self.HELP, labels=["pool"])]
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Return the family as it is now."""
-        family = CounterMetricFamily(self.NAME, self.HELP, labels=["pool"])
-        running = self._running()
-        with self._lock:
             ended = dict(self._ended)
-        for pool in sorted({*running, *ended}):
-            family.add_metric([pool], running.get(pool, 0.0) + ended.get(pool, 0.0))
-        return [family]
+        return {
+            name: ended.get(name, 0.0) + sum(source().busy_seconds for source in sources)
+            for name, sources in pools.items()
+        }
 
 
-def _cached(
-    kind: type[_Metric],
-    name: str,
-    help: str,
-    labels: list[str],
-    registry: CollectorRegistry,
-    buckets: tuple[float, ...] | None = None,
-) -> Callable[..., _Metric]:
-    """Declare a family and return the function that gives its child for label values, made once."""
-    options: dict[str, Any] = {} if buckets is None else {"buckets": buckets}
-    return cache(kind(name, help, labels, registry=registry, **options).labels)
+#: A registry given by name lives as long as the process, and its metrics with it.
+_registries: dict[CollectorRegistry, Metrics] = {}
+_registries_lock = threading.Lock()
 
 
 def _version() -> str:
@@ -424,31 +365,4 @@ def _version() -> str:
         return "unknown"
 
 
-def quantiles(exposition: str, family: str, fractions: Iterable[float]) -> list[float]:
-    """Return quantiles of a histogram in a text exposition, over all its label sets.
-
-    Interpolated within a bucket as Prometheus' `histogram_quantile` does.
-    NaN where nothing was observed.
-    """
-    buckets: dict[float, float] = {}
-    for metric in text_string_to_metric_families(exposition):
-        for sample in metric.samples if metric.name == family else ():
-            if sample.name == f"{family}_bucket":
-                limit = float(sample.labels["le"])
-                buckets[limit] = buckets.get(limit, 0.0) + sample.value
-    return [_quantile(sorted(buckets.items()), fraction) for fraction in fractions]
-
-
-def _quantile(buckets: list[tuple[float, float]], fraction: float) -> float:
-    total = buckets[-1][1] if buckets else 0.0
-    if not total:
-        return math.nan
-    rank = fraction * total
-    lower, below = 0.0, 0.0
-    for limit, count in buckets:
-        if count >= rank:
-            if math.isinf(limit):
-                return lower
-            return lower + (limit - lower) * (rank - below) / max(count - below, 1e-12)
-        lower, below = limit, count
-    return lower
+__all__ = ["MAX_ERRORS", "MAX_TYPES", "OTHER", "Metrics", "Registry", "quantiles"]
