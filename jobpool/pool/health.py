@@ -17,8 +17,8 @@ class Health:
     """The answers behind ``/healthz`` and ``/readyz``: the name of each check, and what is wrong if it failed.
 
     Attributes:
-        live: Checks that a restart would mend.
-        ready: Checks that pass by themselves.
+        live: Every thread is there, and none has been without success for longer than the lease.
+        ready: The pool claims, and the last store call of every thread was answered.
     """
 
     live: dict[str, str | None] = field(default_factory=dict)
@@ -26,12 +26,12 @@ class Health:
 
     @property
     def is_live(self) -> bool:
-        """Every thread is there and advances, or at least failed less than a lease ago."""
+        """Nobody needs to be called."""
         return not any(self.live.values())
 
     @property
     def is_ready(self) -> bool:
-        """It is live, the store answers and the pool claims."""
+        """It is live and can work right now."""
         return self.is_live and not any(self.ready.values())
 
 

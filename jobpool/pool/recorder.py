@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: Outcomes in one command. While one group is written the next gathers, so the size finds itself.
 GROUP = 500
-#: A stop whose time is over still gives each outcome this many seconds to be recorded.
-LAST_TRY = 1.0
+#: A stop whose time is over still tries once for this many seconds to record what there is.
+LAST_TRY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Recorder(Service):
         if lost:
             self.observer.leases_lost(self._pool, "finishing", lost)
 
-    def flush(self, deadline: float | None) -> None:
+    def flush(self, deadline: float) -> None:
         """Record what is there, after the thread ended, until the deadline; the rest stays held."""
         self._deadline = deadline
         pause = threading.Event()
@@ -121,7 +121,7 @@ class Recorder(Service):
             if not self._kept:
                 return
             if not self.step():
-                if deadline is not None and time.monotonic() >= deadline:
+                if time.monotonic() >= deadline:
                     return
                 pause.wait(FIRST_PAUSE * jitter())
 

@@ -137,9 +137,15 @@ class Starter(Service):
 
     def _lose(self, group: list[Held]) -> None:
         """Let claims go that are not ours any more; their executors are not called."""
-        for held in group:
+        known = [held for held in group if not held.lost]  # of the others the heartbeat has told
+        for held in known:
             held.lost = True
-            logger.warning("job %r: its claim was lost before it started; it is not run here", held.claim.id)
         self._held.remove(held.claim for held in group)
-        if group:
-            self.observer.leases_lost(self._pool, "queued", len(group))
+        if known:
+            logger.warning(
+                "pool %s: the claims of %d jobs were lost before they started (%r first); they are not run here",
+                self._pool,
+                len(known),
+                known[0].claim.id,
+            )
+            self.observer.leases_lost(self._pool, "queued", len(known))

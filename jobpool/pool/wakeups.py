@@ -36,8 +36,8 @@ class Wakeups:
         if started is not None:
             started.start()
 
-    def remove(self, local: Listener) -> None:
-        """Wake that pool no more; the last one ends the waker."""
+    def remove(self, local: Listener) -> Waker | None:
+        """Wake that pool no more; the last one ends the waker and gets it to wait for."""
         ended = None
         with self._lock:
             pushed = self._local.pop(local, None)
@@ -48,7 +48,7 @@ class Wakeups:
                     ended, self._waker = self._waker, None
         if ended is not None:
             ended.stop()
-            ended.join()
+        return ended
 
     def created(self, types: set[str]) -> None:
         """Say that this process created due jobs of `types`."""

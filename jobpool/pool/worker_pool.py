@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from ..config import PoolConfig
 from ..errors import ForkedProcess, InvalidConfiguration, PoolStateError
@@ -30,15 +30,14 @@ from .reaper import Reaper
 from .recorder import Record, Recorder
 from .service import Service
 from .starter import Starter
-from .waker import Listener
+from .waker import Listener, Waker
 from .workers import Workers
 
 logger = logging.getLogger(__name__)
 
-#: A release at the end of a stop gets this many seconds, whatever the deadline left.
-RELEASE_TIME = 2.0
-#: Services end within a second of being told, or after the store call in hand.
-JOIN_TIME = 2.0
+#: What a stop may take beyond its deadline, all steps together: enough for a release and a last
+#: record on a server that answers, and all that is waited for one that does not.
+END_TIME = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ class WorkerPool:
         types: The types to run; all that have an executor at the start if None.
         options: The settings of `jobpool.config.PoolConfig`.
 
-    Threads: every method from any thread. `_lock` guards `_state`, `_report`
-    and `_servers`; all else is immutable after `__init__`.
+    Threads: every method from any thread. `_lock` guards `_state` and
+    `_servers`; `_report` and `_waker` are set while stopping; all else is immutable after `__init__`.
     """
 
     def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Any) -> None:
@@ -96,6 +95,7 @@ class WorkerPool:
         self._report = StopReport()
         self._stopped = threading.Event()
         self._servers: list[MetricsServer] = []
+        self._waker: Waker | None = None
         self._build()
 
     def _build(self) -> None:
@@ -193,7 +193,7 @@ class WorkerPool:
         with self._lock:
             if self._state == "started":
                 self._state = "draining"
-        self._manager.wakeups.remove(self._local)
+        self._waker = self._manager.wakeups.remove(self._local) or self._waker
         self._fetcher.stop()
         ended = not self._started or self._fetcher.join(_remaining(deadline))
         return ended and self._held.wait_empty(deadline)
@@ -243,23 +243,28 @@ class WorkerPool:
         7. the reaper holds nothing.
         """
         self.drain(_remaining(deadline))
+        end = time.monotonic() + END_TIME
         queued = self._queue.close()
         self._starter.stop()
-        starter_ended = self._starter.join(JOIN_TIME)
+        starter_ended = self._starter.join(_remaining(end) / 2)
         unstarted = queued + self._workers.recall() + (self._starter.leftover() if starter_ended else [])
-        stuck = give_back(self._store, self._held, unstarted, timeout=RELEASE_TIME)
+        stuck = give_back(self._store, self._held, unstarted, timeout=_remaining(end) / 2)
         workers_ended = self._workers.stop(deadline)
-        self._coroutines.close(0 if not workers_ended else JOIN_TIME)
+        self._coroutines.close(_remaining(end) if workers_ended else 0)
         self._recorder.stop()
-        if self._recorder.join(JOIN_TIME):
-            self._recorder.flush(deadline)
-        for service in (self._heartbeat, self._reaper, self._fetcher):
-            service.stop()
-        threads = [service.name for service in self._services if not service.join(JOIN_TIME)]
+        if self._recorder.join(_remaining(end) / 2):
+            self._recorder.flush(end)
         self._observer.pool_stopped(self.config.name, self.gauges)
         given = [held.claim.id for held in unstarted if held not in stuck]
         abandoned = [held.claim.id for held in stuck + self._held.all() + self._workers.running()]
-        return self._reported(given, abandoned, threads)
+        return self._reported(given, abandoned, self._end_threads(end))
+
+    def _end_threads(self, end: float) -> list[str]:
+        """Tell every thread to end and return the names of those that have not by `end`."""
+        threads = [*self._services, *([self._waker] if self._waker else [])]
+        for service in threads:
+            service.stop()
+        return [service.name for service in threads if not service.join(_remaining(end))]
 
     def _reported(self, released: list[str], abandoned: list[str], threads: list[str]) -> StopReport:
         report = StopReport(tuple(released), tuple(dict.fromkeys(abandoned)), tuple(threads))
@@ -395,5 +400,9 @@ def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
+@overload
+def _remaining(deadline: float) -> float: ...
+@overload
+def _remaining(deadline: None) -> None: ...
 def _remaining(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())

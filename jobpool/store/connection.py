@@ -32,6 +32,8 @@ URI_VARIABLE = "JOBPOOL_URI"
 DEFAULT_URI = "mongodb://localhost:27017"
 SCHEMES = ("mongodb://", "mongodb+srv://")
 CLOSE_TIME = 1.0
+#: Operations after whose failure nothing can have been changed.
+READ_ONLY = frozenset(("hello", "get", "find", "count"))
 
 
 def open_client(uri: str | None) -> Client:
@@ -186,7 +188,7 @@ class Connection:
             self.clock.forget()
             if not translated:
                 raise
-            raise translate(error, what or operation) from error
+            raise translate(error, what or operation, writes=operation not in READ_ONLY) from error
         finally:
             self.observer.store_operation(operation, time.monotonic() - began, kind)
 

@@ -22,12 +22,14 @@ _STALE = {43, 133, 134, 234, 237}
 PASSING = _NETWORK | _NOT_PRIMARY | _INTERRUPTED | _TIME | _WRITE_CONCERN | _CONFLICT | _STALE
 
 
-def translate(error: Exception, what: str) -> StoreError:
+def translate(error: Exception, what: str, *, writes: bool = True) -> StoreError:
     """Return the error of ours that says what `error` lets the caller conclude."""
     text = f"{what}: {_brief(error)}"
-    if _is_passing(error):
-        return StoreUnavailable(f"{text}; it may or may not have been applied, repeating it is safe")
-    return StoreRefused(f"{text}; it was refused")
+    if not _is_passing(error):
+        return StoreRefused(f"{text}; it was refused")
+    if not writes:
+        return StoreUnavailable(f"{text}; nothing was changed")
+    return StoreUnavailable(f"{text}; it may or may not have been applied, repeating it is safe")
 
 
 def kind_of(error: BaseException) -> str:
@@ -60,5 +62,7 @@ def _is_passing_bulk(details: Mapping[str, Any]) -> bool:
 
 def _brief(error: Exception) -> str:
     """Return the first line of an error, without the topology and reply dumps the driver appends."""
-    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0].partition("\n")[0]
+    text = str(error)
+    for tail in (", full error:", ", Timeout:", " (configured timeouts:", "\n"):
+        text = text.partition(tail)[0]
     return f"{type(error).__name__}: {text[:300]}"

@@ -6,11 +6,12 @@ import time
 from types import TracebackType
 from typing import Any
 
+import pymongo
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import PyMongoError
 
 from ..job import State
-from .connection import Connection
+from .connection import CLOSE_TIME, Connection
 from .documents import Document
 from .failures import translate
 
@@ -44,11 +45,12 @@ class Watch:
     def __init__(self, connection: Connection, max_await: float) -> None:
         self._connection = connection
         connection.check_process()
+        self._timeout = max_await + connection.timeout
         try:
-            # No `pymongo.timeout` around: it would end the stream's every wait.
-            self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
-                _NEWS, max_await_time_ms=int(max_await * 1000)
-            )
+            with pymongo.timeout(self._timeout):
+                self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
+                    _NEWS, max_await_time_ms=int(max_await * 1000)
+                )
         except (PyMongoError, OSError) as error:
             raise translate(error, "opening the change stream") from error
         self.opened_at = connection.clock.now()
@@ -61,7 +63,8 @@ class Watch:
             StoreError: The stream is broken; open another one.
         """
         try:
-            change = self._stream.try_next()
+            with pymongo.timeout(self._timeout):  # the server holds an empty answer back on purpose
+                change = self._stream.try_next()
         except (PyMongoError, OSError) as error:
             raise translate(error, "reading the change stream") from error
         self.read_at = time.monotonic()
@@ -70,7 +73,8 @@ class Watch:
     def close(self) -> None:
         """End the stream; errors on the way do not matter."""
         try:
-            self._stream.close()
+            with pymongo.timeout(CLOSE_TIME):
+                self._stream.close()
         except (PyMongoError, OSError):
             return
 
