@@ -32,6 +32,8 @@ MAX_INT32, MIN_INT32 = 2**31 - 1, -(2**31)
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
 )
+#: What the encoder raises for a value that it cannot take.
+ENCODING_ERRORS = (bson.errors.BSONError, UnicodeError, OverflowError, ValueError)
 _JSON = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
 )
@@ -111,7 +113,7 @@ def encoded_size(value: Any, path: str) -> int:
     """
     try:
         return len(bson.encode({"v": value}, codec_options=CODEC))
-    except (bson.errors.BSONError, UnicodeError, OverflowError, ValueError) as error:
+    except ENCODING_ERRORS as error:
         raise InvalidJob(f"{path}: cannot be stored: {error}") from error
 
 

@@ -75,6 +75,10 @@ class StoreRefused(StoreError):
     """MongoDB refused the operation (rights, validation, a bad command). It was not applied."""
 
 
+class OutcomeRefused(StoreRefused):
+    """MongoDB refused what was to be stored: too large, or against the collection's own rules."""
+
+
 class UnsupportedServer(StoreError):
     """The server is older than MongoDB 5.0, or lacks what the call needs. Nothing was written."""
 

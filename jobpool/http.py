@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,8 @@ from types import TracebackType
 
 from .errors import InvalidConfiguration
 from .names import check_int
+
+logger = logging.getLogger(__name__)
 
 #: An answer: status, content type, body.
 Answer = tuple[int, str, bytes]
@@ -63,6 +66,10 @@ class MetricsServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True  # a scraper that hangs must not keep the process
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Say nothing on the host's stderr about a scraper that went away."""
+        logger.debug("a request from %s ended early", client_address, exc_info=True)
 
 
 def _handler(routes: dict[str, Callable[[str], Answer]]) -> type[BaseHTTPRequestHandler]:

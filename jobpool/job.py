@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -120,6 +119,3 @@ class Created:
     duplicates: int
     revived: int
     ids: list[str]
-
-
-JobFields = Mapping[str, Any]

@@ -333,13 +333,17 @@ class JobManager:
             types: The types to run; all that have an executor here if none are given.
             options: See `jobpool.config.PoolConfig`.
         """
+        pool = WorkerPool(self, types, **options)
         with self._lock:
             if self._closed:
                 raise PoolStateError("the manager is closed")
-        pool = WorkerPool(self, types, **options).start()
-        with self._lock:
-            self._watches.append(pool)
-        return pool
+            self._watches.append(pool)  # before its start, so that `close` does not miss it
+        try:
+            return pool.start()
+        except BaseException:
+            with self._lock:
+                self._watches.remove(pool)
+            raise
 
     def stop_watch(self, timeout: float | None = None) -> list[StopReport]:
         """Stop every pool that `start_watch` started; see `WorkerPool.stop`.
@@ -347,10 +351,17 @@ class JobManager:
         Args:
             timeout: Seconds for all of them together; each pool's own if None.
         """
-        with self._lock:
-            pools, self._watches = self._watches, []
         deadline = None if timeout is None else time.monotonic() + timeout
-        return [pool.stop(None if deadline is None else max(0.0, deadline - time.monotonic())) for pool in pools]
+        reports: list[StopReport] = []
+        while True:
+            with self._lock:
+                pool = self._watches[0] if self._watches else None
+            if pool is None:
+                return reports
+            reports.append(pool.stop(None if deadline is None else max(0.0, deadline - time.monotonic())))
+            with self._lock:  # only now: a stop that raises can be called again
+                if pool in self._watches:
+                    self._watches.remove(pool)
 
     # --- looking --------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
@@ -20,7 +20,7 @@ from .proxy import Proxy
 
 faulthandler.enable()
 # Examples are drawn anew in every run and printed when they fail; a slow machine is not a failure.
-settings.register_profile("jobpool", deadline=None, print_blob=True)
+settings.register_profile("jobpool", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jobpool")
 
 Jobs = Collection[dict[str, Any]]

@@ -13,34 +13,34 @@ from weakref import WeakKeyDictionary
 logger = logging.getLogger(__name__)
 
 
-class Stoppable(Protocol):
-    """A pool."""
+class Running(Protocol):
+    """Something with threads of its own."""
 
-    def stop(self) -> object:
-        """Stop it."""
+    def main_thread_ended(self) -> None:
+        """End them."""
 
 
-#: The running pools of this process, and the process that started them: a fork
-#: inherits this list and must not touch what is in it.
-_pools: WeakKeyDictionary[Stoppable, int] = WeakKeyDictionary()
+#: What runs in this process, and the process that started it: a fork inherits
+#: this list and must not touch what is in it.
+_running: WeakKeyDictionary[Running, int] = WeakKeyDictionary()
 _lock = threading.Lock()
 _registered = False
 
 
-def stop_at_exit(pool: Stoppable) -> None:
-    """Stop `pool` when the main thread ends, unless `forget` comes first."""
+def end_with_main_thread(item: Running) -> None:
+    """Call `item.main_thread_ended` when the main thread ends, unless `forget` comes first."""
     global _registered
     with _lock:
-        _pools[pool] = os.getpid()
+        _running[item] = os.getpid()
         first, _registered = not _registered, True
     if first:
-        _before_threads_are_joined(_stop_all)
+        _before_threads_are_joined(_end_all)
 
 
-def forget(pool: Stoppable) -> None:
-    """Do nothing about `pool` at the exit."""
+def forget(item: Running) -> None:
+    """Do nothing about `item` at the exit."""
     with _lock:
-        _pools.pop(pool, None)
+        _running.pop(item, None)
 
 
 def _before_threads_are_joined(call: Callable[[], None]) -> None:
@@ -55,9 +55,11 @@ def _before_threads_are_joined(call: Callable[[], None]) -> None:
     getattr(threading, "_register_atexit", atexit.register)(call)
 
 
-def _stop_all() -> None:
+def _end_all() -> None:
     with _lock:
-        left = [pool for pool, pid in _pools.items() if pid == os.getpid()]
-    for pool in left:
-        logger.warning("the main thread ended without stopping %r; stopping it", pool)
-        pool.stop()
+        left = [item for item, pid in _running.items() if pid == os.getpid()]
+    for item in left:
+        try:
+            item.main_thread_ended()
+        except Exception:
+            logger.exception("%r could not be ended", item)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from ..current import in_hand
-from ..data import canonical, check_size
+from ..data import canonical, check_size, encoded_size
 from ..executors import Executor
 from ..outcome import Outcome, describe
 from .coroutines import Coroutines
@@ -26,11 +25,13 @@ def run_attempt(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
     executor = host.executors[held.type]
     context = in_hand.set(held)
     try:
+        limit = _room_for_result(held, host.data_limit)
         result = executor(held.document["data"], host)
         if inspect.iscoroutine(result):
             result = coroutines.run(result)
         if result is not None:
-            _check_result(result, held, host.data_limit)
+            canonical(result, "result")
+            check_size(result, limit, "result")
         return Outcome(result=result)
     except BaseException as error:  # noqa: BLE001
         return failure(error, held, executor)
@@ -51,9 +52,8 @@ def allowed_attempts(held: Held, executor: Executor) -> int:
     return executor.max_attempts if own is None else own
 
 
-def _check_result(result: Any, held: Held, limit: int) -> None:
-    """Raise `InvalidJob` if the result cannot be stored beside the data."""
-    canonical(result, "result")
-    size = check_size(result, limit, "result")
-    if size + limit > DOCUMENT_LIMIT:  # only then can both together be too large
-        check_size([held.document["data"], result], DOCUMENT_LIMIT, "data and result together")
+def _room_for_result(held: Held, limit: int) -> int:
+    """Return the most bytes the result may take, measured before the executor can change the data."""
+    if 2 * limit <= DOCUMENT_LIMIT:
+        return limit
+    return min(limit, DOCUMENT_LIMIT - encoded_size(held.document["data"], "data"))

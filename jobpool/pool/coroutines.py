@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 
@@ -27,12 +27,7 @@ class Coroutines:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run `coroutine` to its end, in the calling context, and return or raise what it does."""
-        try:
-            loop = self._running_loop()
-        except BaseException:
-            coroutine.close()
-            raise
-        result, error = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop).result()
+        result, error = self._submit(coroutine).result()
         if error is not None:
             raise error
         return result
@@ -40,33 +35,48 @@ class Coroutines:
     def close(self, timeout: float | None = None) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended in time."""
         with self._lock:
-            self._closed = True
+            first, self._closed = not self._closed, True
             loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return True
-        if thread.is_alive():
-            loop.call_soon_threadsafe(loop.stop)
+            if loop is None or thread is None:
+                return True
+            if first:
+                loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
             thread.join(timeout)
         return not thread.is_alive()
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def owns_current_thread(self) -> bool:
+        """Whether the caller is a coroutine on this loop."""
+        return self._thread is threading.current_thread()
+
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[tuple[Any, BaseException | None]]:
+        """Hand `coroutine` to the loop: under the lock, so that none comes behind the word to stop."""
         with self._lock:
-            if self._closed:
-                raise CancelledError("the event loop of the executors is closed")
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name=f"jobpool-{self._name}-coroutines"
-                )
-                self._thread.start()
-            return self._loop
+            try:
+                if self._closed:
+                    raise CancelledError("the event loop of the executors is closed")
+                loop = self._loop or self._start()
+            except BaseException:
+                coroutine.close()
+                raise
+            return asyncio.run_coroutine_threadsafe(_contained(coroutine), loop)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_serve, args=(loop,), name=f"jobpool-{self._name}-coroutines")
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        return loop
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _run_until_stopped(loop)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -74,6 +84,16 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop; a task that raised `SystemExit` on it, say a child in a gather, does not end it for all."""
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            continue  # whoever awaits that task gets it as well
+        return
 
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:

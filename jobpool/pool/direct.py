@@ -11,6 +11,7 @@ from ..executors import Executor
 from ..outcome import Finish, Outcome
 from ..store.claiming import Request
 from ..store.transitions import Start
+from . import at_exit
 from .attempt import allowed_attempts, run_attempt
 from .coroutines import Coroutines
 from .giving_back import give_back
@@ -23,6 +24,8 @@ from .service import FIRST_PAUSE, jitter
 NAME = "run"
 LEASE = 30.0
 REAP_INTERVAL = LEASE / 2
+#: A heartbeat in a call to a server that does not answer is not waited for any longer.
+END_TIME = 2.0
 
 
 class DirectRuns:
@@ -83,7 +86,8 @@ class DirectRuns:
         own = held.document["max_attempts"]
         backoff = executor.backoff if allowed_attempts(held, executor) > 1 else None
         start = Start(held.claim, executor.max_attempts if own is None else None, backoff)
-        if not _until_known(held, lambda: bool(self._host.store.transitions.start([start]))):
+        started = _until_known(held, lambda: bool(self._host.store.transitions.start([start])))
+        if not started or held.lost or time.monotonic() >= held.deadline:
             raise LeaseLost(f"job {held.claim.id!r}: its claim was lost before it started; it was not run")
 
     def _finish(self, held: Held, outcome: Outcome, duration: float) -> None:
@@ -110,6 +114,7 @@ class DirectRuns:
                 observer = self._host.observer
                 self._heartbeat = Heartbeat(NAME, self._host.store, self._held, LEASE, LEASE / 3, observer)
                 self._heartbeat.start()
+                at_exit.end_with_main_thread(self)
             due = time.monotonic() >= self._reap_at
             if due:
                 self._reap_at = time.monotonic() + REAP_INTERVAL * jitter()
@@ -122,8 +127,13 @@ class DirectRuns:
             heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             heartbeat.stop()
-            heartbeat.join()
-        self._coroutines.close()
+            heartbeat.join(END_TIME)
+        self._coroutines.close(END_TIME)
+        at_exit.forget(self)
+
+    def main_thread_ended(self) -> None:
+        """End what would keep the process: a script that ran a job need not close its manager."""
+        self.close()
 
 
 def _until_known(held: Held, write: Callable[[], bool]) -> bool:

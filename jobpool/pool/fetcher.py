@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ..config import PoolConfig
-from ..errors import StoreError
+from ..errors import StoreError, StoreRefused
 from ..observer import Observer
 from ..store import Store
 from ..store.claiming import Claimed, Request
@@ -91,6 +91,9 @@ class Fetcher(Service):
         """Claim once if there is room, else wait for room; wait for news after a claim that took the last."""
         self._room.clear()
         self._news.clear()  # before the claim, so that news during it are not missed
+        if self.stopping:  # the word to stop may have come before the two lines above
+            return
+        self._store.ready()
         room = self._room_for()
         if not room or self._fenced():
             self._wait_for_room()
@@ -110,7 +113,8 @@ class Fetcher(Service):
         half of that is missing: one call for many jobs costs what one for a
         few does.
         """
-        limit = min(self._config.queue_size, max(0, self._workers.free) + self._pace.ahead(CLAIM_AHEAD))
+        ahead = self._pace.ahead(CLAIM_AHEAD) if self._workers.moving else 0
+        limit = min(self._config.queue_size, max(0, self._workers.free) + ahead)
         room = limit - self._taken()
         return min(room, self._config.batch_size) if room > 0 and room * 2 >= limit else 0
 
@@ -146,8 +150,10 @@ class Fetcher(Service):
         request = Request(self._types, room, config.name, config.lease)
         try:
             claimed = strategy.claim(request)
-        except StoreError:
+        except StoreError as error:
             self.observer.claimed(config.name, "error", 0, 0, self._strategy.factor)
+            if isinstance(error, StoreRefused):
+                self._store.forget()  # the collection may have been dropped, and its indexes with it
             raise
         won = len(claimed.documents)
         self.observer.claimed(config.name, _result(claimed, room), won, claimed.conflicts, self._strategy.factor)
@@ -170,11 +176,21 @@ class Fetcher(Service):
         self.waiting = True
         self._idle()
         try:
-            woken = self._news.wait(self._poll * jitter())
+            woken = self._wait(self._poll * jitter())
         finally:
             self.waiting = False
         self._woken_by = self._source if woken else "poll"
-        self._poll = min(self._poll * 2, self._config.poll_interval)
+        # News that found nothing may be ahead of our clock: look again soon.
+        self._poll = FIRST_POLL if woken else min(self._poll * 2, self._config.poll_interval)
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait for news, in slices so that a long wait is seen to be alive; return whether some came."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.stopping:
+            if self._news.wait(min(left, 1.0)):
+                return True
+            self.advanced_at = time.monotonic()
+        return False
 
     def _report_wakeup(self, claimed: Claimed) -> None:
         source, self._woken_by = self._woken_by, None

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..data import ENCODING_ERRORS
+from ..errors import OutcomeRefused, StoreUnavailable
 from ..observer import Observer
-from ..outcome import Finish, Outcome
+from ..outcome import Finish, Outcome, describe
 from ..store import Store
 from .held import Held, HeldJobs
 from .pace import Pace
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 GROUP = 500
 #: A stop whose time is over still tries once for this many seconds to record what there is.
 LAST_TRY = 0.5
+#: What says that an outcome itself cannot be stored: the server's word, or the encoder's for a
+#: result that another thread changed after it was checked.
+UNSTORABLE = (OutcomeRefused, *ENCODING_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Recorder(Service):
     A group that cannot be written is kept and written again until the store
     has answered for it: dropping it would run jobs again that were done.
 
-    Fields: `_kept` and `_deadline` belong to the thread (and to `flush` after
+    Fields: `_kept`, `_size` and `_deadline` belong to the thread (and to `flush` after
     its end); `_incoming` is a queue.
     """
 
@@ -54,6 +59,7 @@ class Recorder(Service):
         self._done = done
         self._incoming: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._kept: list[Record] = []
+        self._size = GROUP
         self._deadline: float | None = None
 
     def put(self, record: Record) -> None:
@@ -74,9 +80,20 @@ class Recorder(Service):
         if not self._kept:
             self._kept = self._gather()
         if self._kept:
-            self._record(self._kept)
-            self._kept = []
+            self._record_part()
             self._done()
+
+    def _record_part(self) -> None:
+        """Record the head of what is kept; less of it after every time that no answer came."""
+        part = self._kept[: self._size]
+        try:
+            self._record(part)
+        except StoreUnavailable:
+            # Perhaps its bytes do not get through within the time limit.
+            self._size = max(1, len(part) // 2)
+            raise
+        self._kept = self._kept[len(part) :]
+        self._size = min(self._size * 2, GROUP)
 
     def _gather(self) -> list[Record]:
         group: list[Record] = []
@@ -94,12 +111,16 @@ class Recorder(Service):
 
     def _record(self, group: list[Record]) -> None:
         finishes = [Finish(record.held.claim, record.outcome) for record in group]
-        applied = self._store.transitions.finish(finishes, timeout=self._time_left())
+        try:
+            applied = self._store.transitions.finish(finishes, timeout=self._time_left())
+        except UNSTORABLE as error:
+            self._isolate(group, error)
+            return
         self._held.remove(record.held.claim for record in group)
         lost = 0
         for record in group:
             self._pace.observe(record.held.type, record.duration)
-            name, error = record.outcome.name, record.outcome.error
+            name, failed = record.outcome.name, record.outcome.error
             if record.held.claim not in applied:
                 lost += 1
                 name = "lost"
@@ -108,9 +129,28 @@ class Recorder(Service):
                     record.held.claim.id,
                     record.held.attempt,
                 )
-            self.observer.finished(record.held.type, name, record.duration, error.type if error else None)
+            self.observer.finished(record.held.type, name, record.duration, failed.type if failed else None)
         if lost:
             self.observer.leases_lost(self._pool, "finishing", lost)
+
+    def _isolate(self, group: list[Record], error: Exception) -> None:
+        """Record one by one what could not be recorded together, and the culprit as failed.
+
+        Its attempt is over, and no repeat would make its outcome storable.
+        Kept for another try, it would keep all others from being recorded.
+        """
+        if len(group) > 1:
+            for record in group:
+                self._record([record])  # what stands already is recognised
+            return
+        record = group[0]
+        held = record.held
+        logger.error("job %r: its outcome cannot be stored (%s)", held.claim.id, type(error).__name__)
+        if record.outcome.error is None:
+            failed = Outcome(error=describe(error, held.attempt))
+            self._record([Record(held, failed, record.duration)])
+        else:
+            self._held.remove([held.claim])  # not even the error: its lease ends it
 
     def flush(self, deadline: float) -> None:
         """Record what is there, after the thread ended, until the deadline; the rest stays held."""

@@ -11,6 +11,7 @@ from ..executors import Executors
 from ..observer import Observer
 from ..store import Store
 from ..store.transitions import Start
+from .giving_back import give_back
 from .held import Held, HeldJobs, Stage
 from .pace import Pace
 from .queue import ClaimedQueue
@@ -28,7 +29,7 @@ class Starter(Service):
     """Takes queued jobs whose turn is near, starts them in the store, hands them to the workers.
 
     Fields: `_uncertain` belongs to the thread (and to `leftover` after its
-    end); `starting` and `low_water` are ints that others read.
+    end), others read its length; `low_water` is an int that others read.
     """
 
     def __init__(
@@ -44,7 +45,6 @@ class Starter(Service):
         room: Callable[[], None],
     ) -> None:
         super().__init__(f"{name}-starter", observer)
-        self.starting = 0
         self.low_water = 0
         self._pool = name
         self._store = store
@@ -65,20 +65,25 @@ class Starter(Service):
     def run_once(self) -> None:
         """Start the jobs whose turn is near, or wait until there are some."""
         self._news.clear()  # before the look, so that news after it are not missed
-        group = self._uncertain or self._queue.take(self._turn_is_near())
+        # Until the store has answered for a group it is uncertain what is running: it is
+        # started again, which recognises what was started already.
+        self._uncertain = self._uncertain or self._queue.take(self._turn_is_near())
         self._room()
-        if not group:
+        if not self._uncertain:
             self._news.wait(0.5)
             return
-        # Until the store has answered for the group it is uncertain what is running:
-        # it is started again, which recognises what was started already.
-        self._uncertain = group
-        self.starting = len(group)
-        live = self._without_expired(group)
-        self._uncertain = live
-        self._hand_over(live, self._start(live))
+        self._drop_expired()
+        started = self._start(self._uncertain)
+        if self.stopping:
+            give_back(self._store, self._held, started)  # nobody would take them any more
+        else:
+            self._hand_over(started)
         self._uncertain = []
-        self.starting = 0
+
+    @property
+    def starting(self) -> int:
+        """How many jobs are neither in the queue any more nor handed over yet."""
+        return len(self._uncertain)
 
     def leftover(self) -> list[Held]:
         """Return the jobs of an unanswered start, after the thread ended."""
@@ -88,6 +93,7 @@ class Starter(Service):
     def _turn_is_near(self) -> Callable[[Held], bool]:
         """Return a test that lets through what fits the free threads, then what runs within `LOOK_AHEAD`."""
         free = self._workers.free
+        moving = self._workers.moving
         ahead = max(0, -free)
         mean = LOOK_AHEAD / max(self._pace.ahead(LOOK_AHEAD), 1)
         time_left = LOOK_AHEAD - ahead * mean
@@ -98,17 +104,27 @@ class Starter(Service):
                 free -= 1
                 return True
             cost = self._pace.cost(held.type)
-            if cost is None:
+            if cost is None or not moving:
                 return False
             time_left -= cost
             return time_left >= 0
 
         return near
 
-    def _without_expired(self, group: list[Held]) -> list[Held]:
+    def _drop_expired(self) -> None:
+        """Let go of jobs whose lease is not certain any more, or is known to be lost.
+
+        A start whose reply was lost may have marked them running, or may still
+        do so. They are released until the store answers: that undoes either,
+        attempt included, if nobody reaped them before.
+        """
         now = time.monotonic()
-        self._lose([held for held in group if held.lost or now >= held.deadline])
-        return [held for held in group if not held.lost]
+        expired = [held for held in self._uncertain if held.lost or now >= held.deadline]
+        if not expired:
+            return
+        self._store.transitions.release([held.claim for held in expired])
+        self._lose(expired)
+        self._uncertain = [held for held in self._uncertain if not held.lost]
 
     def _start(self, group: list[Held]) -> list[Held]:
         """Start `group` in the store and return the jobs that are ours to run."""
@@ -126,13 +142,15 @@ class Starter(Service):
             backoff=executor.backoff if allowed > 1 else None,
         )
 
-    def _hand_over(self, group: list[Held], started: list[Held]) -> None:
+    def _hand_over(self, started: list[Held]) -> None:
+        if not started:
+            return
         now, server_now = time.monotonic(), self._store.clock.now()
         for held in started:
             held.stage = Stage.STARTED
             wait = (server_now - held.document["run_at"]).total_seconds()
             self.observer.started(self._pool, held.type, max(wait, 0.0), now - held.queued_at)
-        self.low_water = len(group) // 2
+        self.low_water = len(started) // 2
         self._workers.hand(started)
 
     def _lose(self, group: list[Held]) -> None:

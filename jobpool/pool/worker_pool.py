@@ -74,7 +74,7 @@ class WorkerPool:
         options: The settings of `jobpool.config.PoolConfig`.
 
     Threads: every method from any thread. `_lock` guards `_state` and
-    `_servers`; `_report` and `_waker` are set while stopping; all else is immutable after `__init__`.
+    `_servers`; `_report`, `_stopper` and `_waker` are set while stopping; all else is immutable after `__init__`.
     """
 
     def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Any) -> None:
@@ -96,6 +96,7 @@ class WorkerPool:
         self._stopped = threading.Event()
         self._servers: list[MetricsServer] = []
         self._waker: Waker | None = None
+        self._stopper = 0
         self._build()
 
     def _build(self) -> None:
@@ -165,17 +166,20 @@ class WorkerPool:
             if self._state != "new":
                 raise PoolStateError(f"pool {self.config.name!r} is {self._state}; make a new one")
             self._state = "started"
-        at_exit.stop_at_exit(self)
+        at_exit.end_with_main_thread(self)
         try:
             self._workers.start()
             for service in self._services:
                 service.start()
+            push = self._pushed if server.replicated and self.config.push else None
+            self._manager.wakeups.add(self._local, push, self._store, self._observer)
+            self._observer.pool_started(self.config.name, self.gauges)
         except BaseException:
             self.stop(timeout=0)
             raise
-        push = self._pushed if server.replicated and self.config.push else None
-        self._manager.wakeups.add(self._local, push, self._store, self._observer)
-        self._observer.pool_started(self.config.name, self.gauges)
+        if self._state != "started":  # somebody stopped it meanwhile, and may have missed the last two
+            self._waker = self._manager.wakeups.remove(self._local) or self._waker
+            self._observer.pool_stopped(self.config.name, self.gauges)
         logger.info("pool %s: %d threads for %s", self.config.name, self.config.threads, ", ".join(self.types))
         return self
 
@@ -216,19 +220,29 @@ class WorkerPool:
             started = self._state != "new"
             if first:
                 self._state = "stopping"
+                self._stopper = threading.get_ident()
         if not first:
+            if self._stopper == threading.get_ident() and not self._stopped.is_set():
+                # A signal handler, above the frame that stops already: the error makes that one hurry.
+                raise PoolStateError(f"pool {self.config.name!r} is being stopped by this very thread")
             self._stopped.wait()
             return self._report
         try:
             if started:
                 self._report = self._stop(_deadline(self.config.stop_timeout if timeout is None else timeout))
+        except BaseException:  # Ctrl-C while waiting: every step may be repeated, now without patience
+            self._report = self._stop(time.monotonic())
+            raise
         finally:
-            at_exit.forget(self)
-            for server in self._servers:
-                server.close()
-            self._state = "stopped"
-            self._stopped.set()
+            self._finish_stop()
         return self._report
+
+    def _finish_stop(self) -> None:
+        at_exit.forget(self)
+        self._state = "stopped"
+        self._stopped.set()
+        for server in self._servers:
+            server.close()
 
     def _stop(self, deadline: float | None) -> StopReport:
         """End everything, senders before receivers, and the heartbeat after the last job.
@@ -255,7 +269,7 @@ class WorkerPool:
         if self._recorder.join(_remaining(end) / 2):
             self._recorder.flush(end)
         self._observer.pool_stopped(self.config.name, self.gauges)
-        given = [held.claim.id for held in unstarted if held not in stuck]
+        given = [] if stuck else [held.claim.id for held in unstarted]
         abandoned = [held.claim.id for held in stuck + self._held.all() + self._workers.running()]
         return self._reported(given, abandoned, self._end_threads(end))
 
@@ -294,6 +308,11 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def main_thread_ended(self) -> None:
+        """Stop: the host forgot to, and the interpreter waits for the worker threads."""
+        logger.warning("the main thread ended without stopping pool %s; stopping it", self.config.name)
         self.stop()
 
     # --- what others see ----------------------------------------------------------------
@@ -356,9 +375,13 @@ class WorkerPool:
         if held.lost or began >= held.deadline:
             self._lost_before_running(held)
             return
-        outcome = run_attempt(held, self._manager, self._coroutines)
-        held.stage = Stage.FINISHING
-        self._recorder.put(Record(held, outcome, time.monotonic() - began))
+        try:
+            outcome = run_attempt(held, self._manager, self._coroutines)
+            held.stage = Stage.FINISHING
+            self._recorder.put(Record(held, outcome, time.monotonic() - began))
+        except BaseException:  # out of memory, say: kept by the heartbeat it would be held for ever
+            self._held.remove([held.claim])
+            raise
 
     def _lost_before_running(self, held: Held) -> None:
         held.lost = True
@@ -389,7 +412,7 @@ class WorkerPool:
             )
 
     def _check_caller(self, what: str) -> None:
-        if self._workers.owns_current_thread():
+        if self._workers.owns_current_thread() or self._coroutines.owns_current_thread():
             raise PoolStateError(
                 f"an executor cannot {what} the pool it runs in: it would wait for itself; "
                 "set an event and let another thread do it"

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 #: An idle thread takes microseconds to end; this bounds a machine that is very busy.
 IDLE_END = 2.0
+#: Jobs behind threads that took nothing for this long may run sooner elsewhere.
+STALLED_AFTER = 1.0
 
 
 class _Seat:
@@ -68,8 +70,10 @@ class Workers:
                 held = self._ready.get_nowait()
             except queue.Empty:
                 return jobs
-            if held is not None:
-                jobs.append(held)
+            if held is None:  # the word to end, always the last: it stays
+                self._ready.put(None)
+                return jobs
+            jobs.append(held)
 
     def stop(self, deadline: float | None) -> bool:
         """Tell the threads to end after the job in hand and wait for it; return whether all ended.
@@ -77,8 +81,7 @@ class Workers:
         The executor's shutdown does not wait for what runs longer: those
         threads are left behind with the jobs they run.
         """
-        for _ in self._seats:
-            self._ready.put(None)
+        self._ready.put(None)  # each thread that ends hands it on to the next
         self._executor.shutdown(wait=False)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         wait(self._loops, timeout)
@@ -105,6 +108,11 @@ class Workers:
     def free(self) -> int:
         """How many threads have neither a job nor one waiting for them; negative if more wait than that."""
         return self.threads - self.busy - self.ready
+
+    @property
+    def moving(self) -> bool:
+        """Whether threads are free, or took a job lately: if not, what ran fast before says nothing."""
+        return self.free > 0 or time.monotonic() - self.taken_at < STALLED_AFTER
 
     def busy_seconds(self) -> float:
         """Return the thread time spent in executors so far, the running ones included."""
@@ -140,3 +148,4 @@ class Workers:
                 seat.busy_seconds += time.monotonic() - seat.since
                 seat.held = None
                 self._freed()  # only now does `free` count this thread
+        self._ready.put(None)

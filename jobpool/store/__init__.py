@@ -66,6 +66,10 @@ class Store:
                 server = self._server
         return server
 
+    def forget(self) -> None:
+        """Ask the server again, and see to the indexes again, at the next `ready`."""
+        self._server = None
+
     def _first_contact(self) -> Server:
         with self._connection.call("hello", what=f"connecting to MongoDB for {self.name}"):
             server = Server.ask(self._connection.client)

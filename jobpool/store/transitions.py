@@ -83,7 +83,7 @@ class Transitions:
             for (token, max_attempts, backoff), ids in groups.items()
         ]
         claims = [start.claim for start in starts]
-        return self._apply("start", writes, claims, _started)
+        return self._apply("start", lambda: writes, claims, _started)
 
     def finish(self, finishes: Collection[Finish], *, timeout: float | None = None) -> set[Claim]:
         """Record outcomes and give up the leases; return the claims whose outcome stands.
@@ -97,6 +97,10 @@ class Transitions:
 
         Atomicity: one conditional update per document.
         """
+        claims = [finish.claim for finish in finishes]
+        return self._apply("finish", lambda: self._finishing(finishes), claims, _finished, timeout=timeout)
+
+    def _finishing(self, finishes: Collection[Finish]) -> list[_Write]:
         plain: dict[str, list[str]] = {}
         writes: list[_Write] = []
         for finish in finishes:
@@ -107,7 +111,7 @@ class Transitions:
         for token, ids in plain.items():
             filter = {"_id": {"$in": ids}, "claim": token, "state": State.RUNNING.value}
             writes.append(UpdateMany(filter, _final(State.SUCCEEDED, {"result": None})))
-        return self._apply("finish", writes, [finish.claim for finish in finishes], _finished, timeout=timeout)
+        return writes
 
     def extend(self, claims: Collection[Claim], lease: float, *, timeout: float | None = None) -> set[Claim]:
         """Let the leases run `lease` seconds from the server's now; return the claims still held.
@@ -124,7 +128,7 @@ class Transitions:
             UpdateMany({"_id": {"$in": ids}, "claim": token, "state": _HELD}, update)
             for token, ids in _by_token(claims).items()
         ]
-        return self._apply("extend", writes, claims, _held, timeout=timeout)
+        return self._apply("extend", lambda: writes, claims, _held, timeout=timeout)
 
     def release(self, claims: Collection[Claim], *, timeout: float | None = None) -> None:
         """Give back jobs whose executor was not called; no attempt is spent.
@@ -147,17 +151,17 @@ class Transitions:
     def _apply(
         self,
         operation: str,
-        writes: Sequence[_Write],
+        build: Callable[[], Sequence[_Write]],
         claims: Collection[Claim],
         verdict: Callable[[Document, Claim], bool | None],
         *,
         timeout: float | None = None,
     ) -> set[Claim]:
-        """Send `writes` and return the claims for which they stand."""
-        if not writes:
+        """Send what `build` returns, which may ask the clock, and return the claims for which it stands."""
+        if not claims:
             return set()
         with self._connection.call(operation, what=f"{operation} of {len(claims)} jobs", timeout=timeout):
-            answer = self._jobs.bulk_write(writes, ordered=False)
+            answer = self._jobs.bulk_write(build(), ordered=False)
             if answer.matched_count == len(claims):
                 return set(claims)
             stored = self._read({claim.id for claim in claims})

@@ -10,6 +10,7 @@ import pymongo
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import PyMongoError
 
+from ..errors import StoreUnavailable
 from ..job import State
 from .connection import CLOSE_TIME, Connection
 from .documents import Document
@@ -67,6 +68,8 @@ class Watch:
                 change = self._stream.try_next()
         except (PyMongoError, OSError) as error:
             raise translate(error, "reading the change stream") from error
+        if not self._stream.alive:  # the collection was dropped or renamed
+            raise StoreUnavailable("the change stream has ended")
         self.read_at = time.monotonic()
         return set() if change is None else {change.get("type")}
 

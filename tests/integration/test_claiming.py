@@ -80,6 +80,14 @@ def test_more_types_than_one_read_takes_are_all_claimed(manager: JobManager, nam
 
 
 @every_strategy
+def test_priority_counts_across_more_types_than_one_read_takes(manager: JobManager, name: str) -> None:
+    types = tuple(f"type-{number:03}" for number in range(450))
+    manager.create_many([{"type": type, "data": 0} for type in types])
+    manager.create(types[-1], "first", priority=9)
+    assert manager.store.strategy(name).claim(request(1, types)).documents[0]["data"] == "first"
+
+
+@every_strategy
 def test_the_fence_rises_with_every_claim(manager: JobManager, name: str) -> None:
     manager.create("a", 1)
     for fence in (1, 2, 3):

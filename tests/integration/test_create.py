@@ -217,7 +217,8 @@ def test_the_size_limit_can_be_raised_to_15_mib(make_manager: MakeManager) -> No
     both = manager.run("b")  # data and result do not fit in one document together
     assert both is not None
     assert both.error is not None
-    assert "together" in both.error.message
+    assert "result" in both.error.message
+    assert "over the limit" in both.error.message
 
 
 def test_a_job_in_a_transaction_exists_when_it_commits(

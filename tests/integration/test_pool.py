@@ -18,6 +18,7 @@ import pytest
 
 from jobpool import Backoff, Executor, JobManager, State, WorkerPool, current_job
 from jobpool.errors import ForkedProcess, InvalidConfiguration, PoolStateError, UnknownType
+from jobpool.pool.recorder import Record
 from jobpool.store.claiming import STRATEGIES
 
 from ..conftest import Jobs, MakeManager
@@ -69,27 +70,49 @@ def test_a_stop_releases_what_has_not_started_and_abandons_what_runs(
     release, begun = threading.Event(), threading.Semaphore(0)
 
     def work(data: int) -> None:
-        if data >= 20:
-            begun.release()
-            release.wait(PATIENCE)
+        begun.release()
+        release.wait(PATIENCE)
 
     manager = make_manager(executors={"a": work})
-    manager.create_many([{"type": "a", "data": n} for n in range(20)])
-    manager.create_many([{"type": "a", "data": n, "priority": -1} for n in range(20, 40)])
-    pool = WorkerPool(manager, threads=2, queue_size=10, lease=5).start()
+    manager.create_many([{"type": "a", "data": n} for n in range(40)])
+    pool = WorkerPool(manager, threads=2, queue_size=10, lease=30)
+    pool._pace.observe("a", 1e-6)  # it takes these jobs for short ones, and so takes some ahead
+    pool.start()
     for _ in range(2):
         assert begun.acquire(timeout=PATIENCE)
-    until(lambda: jobs.count_documents({"state": "claimed"}), "a queued job")
     report = pool.stop(timeout=0.2)
     running = list(jobs.find({"state": "running"}))
     assert sorted(report.abandoned) == sorted(document["_id"] for document in running)
     assert len(running) == 2
-    assert report.released
+    assert len(report.released) >= 8
     assert jobs.count_documents({"state": "claimed"}) == 0
     assert {document["attempts"] for document in jobs.find({"state": "pending"})} == {0}
     release.set()
     until(lambda: not threads_of_pools(), "the end of the abandoned threads")
     assert jobs.count_documents({"state": "running"}) == 2, "an abandoned outcome is not recorded"
+
+
+def test_jobs_behind_a_hanging_one_are_given_to_others_unspent(make_manager: MakeManager, jobs: Jobs) -> None:
+    """A pool that took many short jobs ahead meets one that hangs; another pool runs the rest."""
+    release, hanging = threading.Event(), threading.Event()
+
+    def work(data: int) -> None:
+        if data == 0:
+            hanging.set()
+            release.wait(PATIENCE)
+
+    manager = make_manager(executors={"a": work})
+    manager.create_many([{"type": "a", "data": n, "priority": -n} for n in range(50)])
+    one = WorkerPool(manager, name="one", threads=1, lease=2)
+    one._pace.observe("a", 1e-6)
+    with one:
+        assert hanging.wait(PATIENCE)
+        until(lambda: jobs.count_documents({"state": {"$in": ["claimed", "running"]}}) > 10, "jobs taken ahead")
+        with WorkerPool(manager, name="two", threads=2, lease=2):
+            until(lambda: manager.count(state="succeeded") == 49, "the jobs behind it")
+        release.set()
+        until(lambda: manager.count(state="succeeded") == 50, "the hanging job")
+    assert {job.attempts for job in manager.find()} == {1}
 
 
 def test_no_execution_starts_after_stop_returned(make_manager: MakeManager) -> None:
@@ -147,6 +170,55 @@ def test_coroutines_run_together_on_one_loop(make_manager: MakeManager) -> None:
     with WorkerPool(manager, threads=8):
         assert [manager.wait(id, PATIENCE).result for id in created.ids] == created.ids
     assert len(loops) == 1
+
+
+def test_a_child_task_that_exits_does_not_end_the_loop_of_the_others(make_manager: MakeManager) -> None:
+    async def child() -> None:
+        raise SystemExit(5)
+
+    async def parent(data: int) -> str:
+        if data == 0:
+            await asyncio.gather(child())
+        return "fine"
+
+    manager = make_manager(executors={"a": parent})
+    with WorkerPool(manager, threads=1):
+        bad = manager.wait(manager.create("a", 0).id, PATIENCE)
+        good = manager.wait(manager.create("a", 1).id, PATIENCE)
+    assert bad.error is not None
+    assert (bad.error.type, good.result) == ("SystemExit", "fine")
+
+
+def test_an_outcome_that_cannot_be_stored_holds_nobody_else_up(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread changes a result after it was checked."""
+    manager = make_manager(executors={"a": lambda data: {"n": data}})
+    created = manager.create_many([{"type": "a", "data": n} for n in range(30)])
+    pool = WorkerPool(manager, threads=4)
+    put = pool._recorder.put
+
+    def change_and_put(record: Record) -> None:
+        if record.outcome.result["n"] == 0:
+            record.outcome.result["n"] = {1, 2}
+        put(record)
+
+    monkeypatch.setattr(pool._recorder, "put", change_and_put)
+    with pool:
+        jobs = [manager.wait(id, PATIENCE) for id in created.ids]
+    assert [job.state for job in jobs] == [State.FAILED] + [State.SUCCEEDED] * 29
+    assert jobs[0].error is not None
+    assert jobs[0].error.type == "InvalidDocument"
+
+
+def test_a_dropped_collection_is_noticed_and_made_anew(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    with WorkerPool(manager) as pool:
+        assert manager.wait(manager.create("a", 1).id, PATIENCE).result == 1
+        jobs.drop()
+        assert manager.wait(manager.create("a", 2).id, PATIENCE).result == 2
+        until(lambda: "jobpool_claim" in jobs.index_information(), "the indexes")
+        until(lambda: pool.health().is_ready, "the all-clear")
 
 
 def test_a_retry_runs_again_in_the_pool(make_manager: MakeManager) -> None:
@@ -338,6 +410,49 @@ def test_an_executor_that_stops_its_own_pool_gets_an_error(make_manager: MakeMan
         job = manager.wait(id, PATIENCE)
     assert job.error is not None
     assert job.error.type == "PoolStateError"
+
+
+def test_a_coroutine_that_stops_its_own_pool_gets_an_error(make_manager: MakeManager) -> None:
+    pools: list[WorkerPool] = []
+
+    async def stop(data: object) -> None:
+        pools[0].stop()
+
+    manager = make_manager(executors={"a": stop})
+    id = manager.create("a").id
+    pools.append(WorkerPool(manager))
+    with pools[0]:
+        job = manager.wait(id, PATIENCE)
+    assert job.error is not None
+    assert job.error.type == "PoolStateError"
+
+
+def test_a_stop_that_is_interrupted_still_ends_everything(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the pool drains."""
+    release, begun = threading.Event(), threading.Event()
+
+    def work(data: object) -> None:
+        begun.set()
+        release.wait(PATIENCE)
+
+    manager = make_manager(executors={"a": work})
+    id = manager.create("a").id
+    pool = WorkerPool(manager).start()
+    assert begun.wait(PATIENCE)
+
+    def interrupt(deadline: float | None) -> bool:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool._held, "wait_empty", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.stop()
+    assert pool.state == "stopped"
+    assert pool.stop().abandoned == (id,)
+    release.set()
+    until(lambda: not threads_of_pools(), "the end of the threads")
 
 
 def test_a_pool_runs_without_a_main_thread_and_touches_nothing_of_its_host(make_manager: MakeManager) -> None:

@@ -44,6 +44,19 @@ def test_a_host_that_ends_without_stopping_ends_and_leaves_nothing_claimed(
     assert manager.count(state="failed") == 0
 
 
+def test_a_script_that_runs_a_job_and_ends_without_closing_ends(
+    manager: JobManager, environment: dict[str, str]
+) -> None:
+    script = (
+        "import sys; from tests.process.app import manager; jm = manager();"
+        "jm.create('quick', 1); assert jm.run_all() == 1"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_child_forked_from_a_busy_host_ends_and_touches_nothing(
     manager: JobManager, jobs: Jobs, environment: dict[str, str]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pymongo.errors as driver
 import pytest
 
-from jobpool.errors import StoreRefused, StoreUnavailable
+from jobpool.errors import OutcomeRefused, StoreRefused, StoreUnavailable
 from jobpool.store.failures import kind_of, translate
 
 
@@ -59,13 +59,12 @@ def test_what_may_have_been_applied_is_unavailable(error: Exception) -> None:
         driver.InvalidOperation("closed client"),
         driver.DocumentTooLarge("17 MB"),
         bulk(121),
-        bulk(91, 121),
     ],
     ids=repr,
 )
 def test_what_was_not_applied_is_refused(error: Exception) -> None:
     translated = translate(error, "creating a job")
-    assert type(translated) is StoreRefused
+    assert isinstance(translated, StoreRefused)
     assert str(translated).endswith("; it was refused")
 
 
@@ -109,3 +108,12 @@ def test_a_long_message_is_cut() -> None:
 )
 def test_an_error_has_a_kind(error: Exception, kind: str) -> None:
     assert kind_of(error) == kind
+
+
+def test_what_part_of_a_group_may_stand_is_not_called_refused() -> None:
+    assert type(translate(bulk(91, 121), "creating jobs")) is StoreUnavailable
+
+
+def test_what_cannot_be_stored_is_told_from_what_is_not_allowed() -> None:
+    assert type(translate(bulk(121), "finish")) is OutcomeRefused
+    assert type(translate(driver.OperationFailure("not authorized", 13), "finish")) is StoreRefused

@@ -9,7 +9,7 @@ from pymongo.collection import Collection
 from ...errors import StoreUnavailable
 from ...job import State
 from ..documents import CLAIM_FIELDS, Document
-from .claimed import Claimed, ClaimStrategy, Request, claiming_update, lease_deadline, new_token, nothing
+from .claimed import Claimed, ClaimStrategy, Request, claiming_update, due, lease_deadline, new_token, nothing
 
 
 class Batch(ClaimStrategy):
@@ -18,13 +18,17 @@ class Batch(ClaimStrategy):
     def claim(self, request: Request) -> Claimed:
         """Take up to ``request.limit`` jobs from the head of the order."""
         with self._connection.call("claim", what="looking for due jobs"):
-            found = self._candidates(request, request.limit * self.factor)
+            found = self._candidates(request.types, self._window(request.limit))
         if not found:
             return nothing()
         chosen = self._choose(found, request.limit)
         answer = self._take(request, [candidate["_id"] for candidate in chosen], len(found))
         self._learn(answer)
         return answer
+
+    def _window(self, limit: int) -> int:
+        """Return how many candidates to read for `limit` jobs."""
+        return limit
 
     def _choose(self, found: list[Document], limit: int) -> list[Document]:
         return found[:limit]
@@ -56,24 +60,31 @@ class Batch(ClaimStrategy):
     ) -> tuple[int | None, StoreUnavailable | None]:
         """Claim what is still due of `ids`; return how many, or the error after which nobody knows.
 
-        `run_at` is asked again: since the candidate read a job may have been
-        claimed, failed, and become pending with a later one.
+        Everything is asked again: since the candidate read a job may have
+        been claimed, failed, and become pending with a later `run_at`, or have
+        been removed and created with another type.
         """
-        now = self._connection.clock.now()
+        filter = {"_id": {"$in": list(ids)}, **due(self._connection, request.types)}
         try:
             with self._connection.call("claim", what=f"claiming {len(ids)} jobs"):
-                answer = self._jobs.update_many(
-                    {"_id": {"$in": list(ids)}, "state": State.PENDING.value, "run_at": {"$lte": now}},
-                    claiming_update(request, token),
-                )
+                answer = self._jobs.update_many(filter, claiming_update(request, token))
         except StoreUnavailable as error:
             return None, error
         return answer.modified_count, None
 
     def _carrying(self, token: str, ids: Sequence[str], jobs: Collection[Document]) -> list[Document]:
-        """Return the jobs claimed with `token`, in the order of `ids`."""
+        """Return the jobs claimed with `token`, in the order of `ids`.
+
+        Large ones come in several replies. If not all of those come in time,
+        what came is worth having; the rest is returned by its lease.
+        """
         filter = {"_id": {"$in": list(ids)}, "claim": token, "state": State.CLAIMED.value}
-        with self._connection.call("claim", what=f"reading the jobs of claim {token}"):
-            found = jobs.find(filter, CLAIM_FIELDS).batch_size(len(ids) + 1)
-            documents = {document["_id"]: document for document in found}
+        documents: dict[str, Document] = {}
+        try:
+            with self._connection.call("claim", what=f"reading the jobs of claim {token}"):
+                for document in jobs.find(filter, CLAIM_FIELDS).batch_size(len(ids) + 1):
+                    documents[document["_id"]] = document
+        except StoreUnavailable:
+            if not documents:
+                raise
         return [documents[id] for id in ids if id in documents]

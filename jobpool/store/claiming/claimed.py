@@ -10,8 +10,8 @@ from __future__ import annotations
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from itertools import islice
 
 from pymongo import ASCENDING, DESCENDING
@@ -24,6 +24,8 @@ from ..indexes import CLAIM_INDEX
 
 #: The most types in one candidate read: each is one range of the index that the server merges.
 MAX_TYPES = 200
+#: All of them keys of the claim index, so that no document is read.
+CANDIDATE_FIELDS = dict.fromkeys(("_id", "type", "priority", "run_at"), 1)
 ORDER = [("priority", DESCENDING), ("run_at", ASCENDING)]
 
 
@@ -89,19 +91,17 @@ class ClaimStrategy(ABC):
     def claim(self, request: Request) -> Claimed:
         """Take up to ``request.limit`` due jobs."""
 
-    def _candidates(self, request: Request, limit: int) -> list[Document]:
-        """Return ids and priorities of up to `limit` due jobs, in the order to run them."""
-        return list(islice(self._due(request.types, limit), limit))
-
-    def _due(self, types: tuple[str, ...], limit: int) -> Iterator[Document]:
-        for start in range(0, len(types), MAX_TYPES):
-            yield from candidate_cursor(self._connection, types[start : start + MAX_TYPES], limit)
+    def _candidates(self, types: tuple[str, ...], limit: int) -> list[Document]:
+        """Return the first `limit` due jobs in the order to run them: id, type, priority and `run_at`."""
+        chunks = [types[start : start + MAX_TYPES] for start in range(0, len(types), MAX_TYPES)]
+        cursors = [candidate_cursor(self._connection, chunk, limit) for chunk in chunks]
+        return list(islice(merge(*cursors, key=lambda found: (-found["priority"], found["run_at"])), limit))
 
 
 def candidate_cursor(connection: Connection, types: tuple[str, ...], limit: int) -> Cursor[Document]:
     """Return the read that finds due jobs: a covered scan of the claim index."""
     return (
-        connection.jobs.find(due(connection, types), {"_id": 1, "priority": 1})
+        connection.jobs.find(due(connection, types), CANDIDATE_FIELDS)
         .sort(ORDER)
         .limit(limit)
         .batch_size(limit + 1)

@@ -30,11 +30,11 @@ class Single(ClaimStrategy):
 
     def claim(self, request: Request) -> Claimed:
         """Take the first due job, whatever the limit."""
-        for start in range(0, len(request.types), MAX_TYPES):
-            answer = self._claim_of(request, request.types[start : start + MAX_TYPES])
-            if answer.documents:
-                return answer
-        return nothing()
+        types = request.types
+        if len(types) > MAX_TYPES:  # more than one update looks through: ask first which type is next
+            with self._connection.call("claim", what="looking for a due job"):
+                types = tuple(found["type"] for found in self._candidates(types, 1))
+        return self._claim_of(request, types) if types else nothing()
 
     def _claim_of(self, request: Request, types: tuple[str, ...]) -> Claimed:
         token = new_token()

@@ -35,6 +35,9 @@ class Window(Batch):
         self.factor = 1
         self._calm = 0
 
+    def _window(self, limit: int) -> int:
+        return min(limit * self.factor, max(limit, MAX_CANDIDATES))
+
     def _choose(self, found: list[Document], limit: int) -> list[Document]:
         if len(found) <= limit or self.factor == 1:
             return found[:limit]
@@ -51,7 +54,7 @@ class Window(Batch):
     def _learn(self, answer: Claimed) -> None:
         if answer.conflicts > CONTENDED * answer.tried:
             self._calm = 0
-            self.factor = min(self.factor * 2, MAX_FACTOR, max(1, MAX_CANDIDATES // answer.tried))
+            self.factor = min(self.factor * 2, MAX_FACTOR)
         elif not answer.conflicts:
             self._calm += 1
             if self._calm >= CALM_CALLS:
