@@ -72,7 +72,7 @@ class Store:
 
     def _first_contact(self) -> Server:
         with self._connection.call("hello", what=f"connecting to MongoDB for {self.name}"):
-            server = Server.ask(self._connection.client)
+            server = Server.of(self._connection.hello())
         self._connection.learn(server)
         ensure_indexes(self._connection)
         if not server.replicated:
@@ -86,11 +86,6 @@ class Store:
     def ensure_indexes(self) -> list[str]:
         """Create what is missing of the indexes; return the names of those created."""
         return ensure_indexes(self._connection)
-
-    def ping(self) -> None:
-        """Return if the server answers, else raise `StoreUnavailable`."""
-        with self._connection.call("hello", what="asking whether MongoDB answers"):
-            self._connection.client.admin.command("ping")
 
     def require_replicated(self, what: str) -> None:
         """Raise `UnsupportedServer` on a standalone server."""

@@ -15,7 +15,7 @@ import pymongo
 import pymongo.database
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from ..data import CODEC
@@ -32,6 +32,7 @@ URI_VARIABLE = "JOBPOOL_URI"
 DEFAULT_URI = "mongodb://localhost:27017"
 SCHEMES = ("mongodb://", "mongodb+srv://")
 CLOSE_TIME = 1.0
+HELLO_TRIES = 3
 #: Operations after whose failure nothing can have been changed.
 READ_ONLY = frozenset(("hello", "get", "find", "count"))
 
@@ -192,6 +193,19 @@ class Connection:
         finally:
             self.observer.store_operation(operation, time.monotonic() - began, kind)
 
+    def hello(self) -> Document:
+        """Return what the server says of itself; call it within `call`.
+
+        The driver repeats a read whose connection broke, but not a command,
+        and after one broken connection it drops all others to that server.
+        """
+        for _ in range(HELLO_TRIES - 1):
+            try:
+                return self.client.admin.command("hello", codec_options=CODEC)
+            except AutoReconnect:
+                continue
+        return self.client.admin.command("hello", codec_options=CODEC)
+
     def check_process(self) -> None:
         """Raise `ForkedProcess` if this process did not make the connection: sockets are not shared."""
         if os.getpid() != self._pid:
@@ -199,8 +213,7 @@ class Connection:
 
     def _server_time(self) -> datetime:
         with self.call("hello", what="asking the server's time"):
-            reply = self.client.admin.command("hello", codec_options=CODEC)
-        moment: datetime = reply["localTime"]
+            moment: datetime = self.hello()["localTime"]
         return moment
 
 

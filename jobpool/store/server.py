@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from pymongo import MongoClient
 
 from ..errors import UnsupportedServer
 from .documents import Document
@@ -31,12 +28,13 @@ class Server:
     replicated: bool
 
     @classmethod
-    def ask(cls, client: MongoClient[Any]) -> Server:
-        """Return what the server says of itself; raise `UnsupportedServer` if it is too old."""
-        hello: Document = client.admin.command("hello")
-        if hello.get("maxWireVersion", 0) < OLDEST_WIRE_VERSION:
-            version = client.admin.command("buildInfo").get("version", "unknown")
-            raise UnsupportedServer(f"MongoDB {version} is too old: jobpool needs {OLDEST} or later")
+    def of(cls, hello: Document) -> Server:
+        """Return what a `hello` reply says; raise `UnsupportedServer` if the server is too old."""
+        wire = hello.get("maxWireVersion", 0)
+        if wire < OLDEST_WIRE_VERSION:
+            raise UnsupportedServer(
+                f"this MongoDB (wire version {wire}) is too old: jobpool needs {OLDEST} or later"
+            )
         return cls(replicated="setName" in hello or hello.get("msg") == "isdbgrid")
 
 
