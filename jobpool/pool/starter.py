@@ -73,11 +73,12 @@ class Starter(Service):
             self._news.wait(0.5)
             return
         self._drop_expired()
-        started = self._start(self._uncertain)
+        self._uncertain = self._start(self._uncertain)
+        self._drop_expired()  # the start may have taken its time
         if self.stopping:
-            give_back(self._store, self._held, started)  # nobody would take them any more
+            give_back(self._store, self._held, self._uncertain)  # nobody would take them any more
         else:
-            self._hand_over(started)
+            self._hand_over(self._uncertain)
         self._uncertain = []
 
     @property

@@ -384,10 +384,11 @@ class WorkerPool:
             raise
 
     def _lost_before_running(self, held: Held) -> None:
+        """Give back a job that is marked running: its executor was not called, so its attempt is not spent."""
         held.lost = True
-        self._held.remove([held.claim])
         self._observer.leases_lost(self.config.name, "queued", 1)
-        logger.warning("job %r: its lease ran out before a thread was free; it is not run here", held.claim.id)
+        logger.info("job %r: its lease ran out before a thread was free; it is not run here", held.claim.id)
+        give_back(self._store, self._held, [held])
 
     def _thread_freed(self) -> None:
         if self._workers.ready <= self._starter.low_water:
