@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ class HeldJob(Protocol):
     @property
     def lost(self) -> bool:
         """Whether the claim is known to be lost."""
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic instant up to which the lease is certain."""
 
 
 class CurrentJob:
@@ -77,8 +82,11 @@ class CurrentJob:
 
     @property
     def lost(self) -> bool:
-        """Whether the claim is lost: the outcome will be refused, stop if you can."""
-        return self._held.lost
+        """Whether the claim is lost, or its lease not certain any more: stop if you can.
+
+        The outcome is refused if the job was reaped or claimed again.
+        """
+        return self._held.lost or time.monotonic() >= self._held.deadline
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 from ..errors import StoreError
 from ..observer import Observer
 from ..store import Store
 from .held import Held, HeldJobs, Stage
-from .service import Service, jitter
+from .service import Periodic
 
 logger = logging.getLogger(__name__)
 
 
-class Heartbeat(Service):
+class Heartbeat(Periodic):
     """Extends the leases of all held jobs, and tells which claims are lost.
 
     Whose clock: the server's decides when a lease ends. Ours only makes us
@@ -26,38 +25,16 @@ class Heartbeat(Service):
 
     It outlives the last job of a drain: a lease must not run out while its
     job is being finished.
-
-    Fields: `_due_at` belongs to the thread.
     """
 
     def __init__(self, name: str, store: Store, held: HeldJobs, lease: float, interval: float, observer: Observer):
-        super().__init__(f"{name}-heartbeat", observer)
+        super().__init__(f"{name}-heartbeat", observer, interval, at_once=False)
         self._pool = name
         self._store = store
         self._held = held
         self._lease = lease
-        self._interval = interval
-        self._due_at = self._next()
-        self._woken = threading.Event()
 
-    def wake(self) -> None:
-        """Let a waiting step return."""
-        self._woken.set()
-
-    def run_once(self) -> None:
-        """Wait for the next beat, in slices of a second, and beat."""
-        left = self._due_at - time.monotonic()
-        if left > 0:
-            self._woken.wait(min(left, 1.0))
-        if time.monotonic() >= self._due_at:
-            self.beat()
-            self._due_at = self._next()
-
-    def _next(self) -> float:
-        """Return when to beat again: 0.6 to 1 interval from now, never later."""
-        return time.monotonic() + self._interval * jitter() / 1.25
-
-    def beat(self) -> None:
+    def act(self) -> None:
         """Extend every live lease.
 
         Raises:

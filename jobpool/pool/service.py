@@ -132,6 +132,39 @@ class Service(ABC):
         return pause * jitter()
 
 
+class Periodic(Service):
+    """A service that acts once per interval: after 0.6 to 1 of it, at random, never later.
+
+    Fields: `_due_at` belongs to the thread.
+    """
+
+    def __init__(self, name: str, observer: Observer, interval: float, *, at_once: bool) -> None:
+        super().__init__(name, observer)
+        self._interval = interval
+        self._due_at = time.monotonic() if at_once else self._next()
+        self._woken = threading.Event()
+
+    @abstractmethod
+    def act(self) -> None:
+        """Do what is due; an error leaves it due."""
+
+    def wake(self) -> None:
+        """Let a waiting step return."""
+        self._woken.set()
+
+    def run_once(self) -> None:
+        """Wait for the next time, in slices of a second, and act."""
+        left = self._due_at - time.monotonic()
+        if left > 0:
+            self._woken.wait(min(left, 1.0))
+        if time.monotonic() >= self._due_at:
+            self.act()
+            self._due_at = self._next()
+
+    def _next(self) -> float:
+        return time.monotonic() + self._interval * jitter() / 1.25
+
+
 def jitter() -> float:
     """Return a factor between 0.75 and 1.25: services of many pools must not march in step."""
     return 0.75 + random.random() / 2
