@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ class Held:
     document: dict[str, Any] = field(default_factory=document)
     attempt: int = 2
     lost: bool = False
+    deadline: float = math.inf
 
 
 @pytest.fixture
@@ -67,6 +70,12 @@ def test_the_job_is_shown() -> None:
 
 def test_the_data_are_the_executors_own(held: Held) -> None:
     assert current_job().data is held.document["data"]
+
+
+def test_a_claim_whose_lease_is_not_certain_any_more_is_lost(held: Held) -> None:
+    before = current_job().lost
+    held.deadline = time.monotonic()
+    assert (before, current_job().lost) == (False, True)
 
 
 def test_a_lost_claim_shows_at_once(held: Held) -> None:
