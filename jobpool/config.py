@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypedDict
 
 from .errors import InvalidConfiguration
 from .names import check_int, check_name, check_seconds
 
 DAY = 86400.0
+
+
+class PoolOptions(TypedDict, total=False):
+    """The settings of `PoolConfig` as keyword arguments; None means the default."""
+
+    name: str | None
+    threads: int | None
+    queue_size: int | None
+    batch_size: int | None
+    strategy: str | None
+    lease: float | None
+    heartbeat: float | None
+    reap_interval: float | None
+    poll_interval: float | None
+    stop_timeout: float | None
+    push: bool | None
+
+
+def config_of(options: Mapping[str, Any]) -> PoolConfig:
+    """Return the configuration that keyword arguments spell out; raise `InvalidConfiguration` for unknown ones."""
+    unknown = sorted(set(options) - set(PoolConfig.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(PoolConfig.__dataclass_fields__)
+        raise InvalidConfiguration(f"unknown pool options: {', '.join(unknown)}; known: {known}")
+    return PoolConfig(**{name: value for name, value in options.items() if value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from .backoff import Backoff
+from .config import PoolOptions
 from .errors import InvalidConfiguration, InvalidJob, PoolStateError, WaitTimeout
 from .executors import Executor, Executors
 from .job import Created, Job, State
@@ -326,7 +327,7 @@ class JobManager:
             ran += 1
         return ran
 
-    def start_watch(self, *types: str, **options: Any) -> WorkerPool:
+    def start_watch(self, *types: str, **options: Unpack[PoolOptions]) -> WorkerPool:
         """Start a pool that runs jobs of `types` until `stop_watch`, and return it.
 
         Args:

@@ -48,10 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from ..pool import WorkerPool
 
     manager = load_manager(args.manager)
-    given = {"threads": args.threads, "name": args.name, "lease": args.lease}
-    pool = WorkerPool(
-        manager, args.types or None, **{key: value for key, value in given.items() if value is not None}
-    )
+    pool = WorkerPool(manager, args.types or None, threads=args.threads, name=args.name, lease=args.lease)
     interrupts = Interrupts()
     pool.start()
     if args.metrics_port is not None:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, overload
+from typing import Unpack, overload
 
-from ..config import PoolConfig
+from ..config import PoolOptions, config_of
 from ..errors import ForkedProcess, InvalidConfiguration, PoolStateError
 from ..http import MetricsServer, checks
 from ..observer import PoolGauges
@@ -77,12 +77,8 @@ class WorkerPool:
     `_servers`; `_report`, `_stopper` and `_waker` are set while stopping; all else is immutable after `__init__`.
     """
 
-    def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Any) -> None:
-        try:
-            self.config = PoolConfig(**options)
-        except TypeError:
-            unknown = sorted(set(options) - set(PoolConfig.__dataclass_fields__))
-            raise InvalidConfiguration(f"unknown pool options: {', '.join(unknown)}") from None
+    def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Unpack[PoolOptions]) -> None:
+        self.config = config_of(options)
         if isinstance(types, str):
             raise InvalidConfiguration(f"types must be several names, not the str {types!r}")
         self.types = manager.executors.select(tuple(types or ()))

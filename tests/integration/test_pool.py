@@ -525,7 +525,7 @@ def test_unknown_types_and_options_are_refused_before_anything_starts(make_manag
     with pytest.raises(UnknownType):
         WorkerPool(make_manager())
     with pytest.raises(InvalidConfiguration, match="theads"):
-        WorkerPool(manager, theads=3)
+        WorkerPool(manager, theads=3)  # type: ignore[call-arg]
     with pytest.raises(InvalidConfiguration, match="strategy"):
         WorkerPool(manager, strategy="lucky")
     with pytest.raises(InvalidConfiguration, match="several names"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobpool.config import PoolConfig
+from jobpool.config import PoolConfig, PoolOptions, config_of
 from jobpool.errors import InvalidConfiguration
 
 
@@ -102,3 +102,16 @@ def test_a_heartbeat_over_half_the_lease_is_refused() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         PoolConfig().threads = 2  # type: ignore[misc]
+
+
+def test_the_keyword_arguments_are_those_of_the_configuration() -> None:
+    assert list(PoolOptions.__annotations__) == list(PoolConfig.__dataclass_fields__)
+
+
+def test_none_means_the_default() -> None:
+    assert config_of(dict.fromkeys(PoolOptions.__annotations__)) == PoolConfig()
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"theads; known: name, threads"):
+        config_of({"theads": 3})
