@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from ..config import PoolConfig
 from ..embedded import EmbeddedMongo
 from ..errors import PoolStateError
 from ..job import Created, Job, State
 from ..manager import JobManager
 from ..metrics import quantiles
+from ..names import check_int
 from ..store.connection import redact_uri
 from .screen import Screen
 from .sources import BROKEN, QUICK, TYPE, every_nth, parse, parse_serially, standard_library
@@ -27,6 +29,8 @@ PAGE = 1000
 
 def demonstrate(*, quick: bool, uri: str | None, keep: str | None, threads: int, metrics_port: int) -> int:
     """Run the demo; return 0 if the results of all jobs are those of a serial pass, else 1."""
+    PoolConfig(threads=threads)  # nonsense is refused before anything is started
+    check_int(metrics_port, "metrics port", 0, 65535)
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="jobpool-demo-") as scratch, _server(uri, keep) as address:
         screen.say(f"MongoDB:  {redact_uri(address)}, database {DATABASE}")

@@ -55,3 +55,10 @@ def test_the_demo_exits_3_when_nobody_answers() -> None:
     assert done.returncode == 3
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nonsense_is_refused_before_anything_is_started() -> None:
+    for arguments, message in ((["--threads", "0"], "threads"), (["--metrics-port", "99999"], "metrics port")):
+        done = demo(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
