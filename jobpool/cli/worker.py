@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _end(pool: WorkerPool, manager: JobManager, interrupts: Interrupts, timeout: float) -> int:
     deadline = time.monotonic() + timeout
-    print("draining; another signal forces", file=sys.stderr)
+    if interrupts.asked.is_set():
+        print("draining; another signal forces", file=sys.stderr)
     while not pool.drain(0.1) and time.monotonic() < deadline and not interrupts.forced.is_set():
         pass
     report = pool.stop(timeout=0)
