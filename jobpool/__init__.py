@@ -8,7 +8,8 @@ from .config import PoolConfig
 from .current import CurrentJob, current_job
 from .executors import Executor
 from .ids import job_id
-from .job import Created, Job, JobError, State
+from .job import Created, Job, JobError, State, Stuck
+from .job_logs import JobLogFilter
 from .manager import JobManager
 from .pool import StopReport, WorkerPool
 
@@ -22,10 +23,12 @@ __all__ = [
     "Executor",
     "Job",
     "JobError",
+    "JobLogFilter",
     "JobManager",
     "PoolConfig",
     "State",
     "StopReport",
+    "Stuck",
     "WorkerPool",
     "current_job",
     "errors",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .errors import InvalidConfiguration
-from .names import check_int, check_name, check_seconds
+from .executors import LONGEST_LIMIT, SHORTEST_LIMIT
+from .names import check_int, check_name, check_seconds, shown
 
 DAY = 86400.0
 
@@ -25,7 +26,10 @@ class PoolOptions(TypedDict, total=False):
     reap_interval: float | None
     poll_interval: float | None
     stop_timeout: float | None
+    longest_run: float | None
+    stuck_after: float | None
     push: bool | None
+    backlog_interval: float | None
 
 
 def config_of(options: Mapping[str, Any]) -> PoolConfig:
@@ -54,7 +58,16 @@ class PoolConfig:
         poll_interval: The longest wait between two looks for due jobs when nobody wakes the pool.
         stop_timeout: How long leaving a ``with`` block, or the end of the main
             thread, waits for running executors.
+        longest_run: The longest that an executor keeps its claim: the lease of one
+            that runs longer is not extended any more, so that a job that never
+            returns comes back to be tried elsewhere. Its thread stays taken. None: no limit.
+        stuck_after: An executor that runs longer counts as stuck: a warning and `Job.stuck`
+            say where it is, and it goes on. The ``timeout`` of its `Executor` takes
+            precedence. None: no limit, as only you know how long your jobs may take; a
+            guess would cry wolf about every long job.
         push: Whether to wake up by change stream where the server has them.
+        backlog_interval: Between two counts of the backlog of all pools, for the metrics;
+            0 counts nothing. More if a count takes longer than a twentieth of it.
     """
 
     name: str = "default"
@@ -67,11 +80,14 @@ class PoolConfig:
     reap_interval: float | None = None
     poll_interval: float = 1.0
     stop_timeout: float = 30.0
+    longest_run: float | None = None
+    stuck_after: float | None = None
     push: bool = True
+    backlog_interval: float = 15.0
 
     def __post_init__(self) -> None:
         try:
-            check_name(self.name, "pool name")
+            object.__setattr__(self, "name", check_name(self.name, "pool name"))
         except ValueError as error:
             raise InvalidConfiguration(str(error)) from None
         check_int(self.threads, "threads", 1, 1000)
@@ -82,8 +98,15 @@ class PoolConfig:
         check_seconds(self.reap_every, "reap_interval", 0.05, DAY)
         check_seconds(self.poll_interval, "poll_interval", 0.01, 3600)
         check_seconds(self.stop_timeout, "stop_timeout", 0, DAY)
+        check_seconds(self.backlog_interval, "backlog_interval", 0, DAY)
+        if self.longest_run is not None:
+            check_seconds(self.longest_run, "longest_run", 0.1, 365 * DAY)
+        if self.stuck_after is not None:
+            check_seconds(self.stuck_after, "stuck_after", SHORTEST_LIMIT, LONGEST_LIMIT)
+        if not isinstance(self.strategy, str):
+            raise InvalidConfiguration(f"strategy must be a str, not {type(self.strategy).__name__}")
         if not isinstance(self.push, bool):
-            raise InvalidConfiguration(f"push must be True or False, not {self.push!r}")
+            raise InvalidConfiguration(f"push must be True or False, not {shown(self.push)}")
         # Two heartbeats must fit in a lease, or one late reply loses every job.
         if self.heartbeat_interval > self.lease / 2:
             raise InvalidConfiguration(

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
 
 from .errors import PoolStateError
+from .names import shown
+
+
+class SpanIds(Protocol):
+    """What logs tell of a span."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+
+    @property
+    def span_id(self) -> str:
+        """16 hexadecimal digits."""
 
 
 class HeldJob(Protocol):
@@ -19,8 +33,16 @@ class HeldJob(Protocol):
         """The job as it was claimed."""
 
     @property
+    def pool(self) -> str:
+        """The name of the pool that holds it."""
+
+    @property
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
+
+    @property
+    def span(self) -> SpanIds | None:
+        """The span of this attempt; None if it is not traced."""
 
     @property
     def lost(self) -> bool:
@@ -90,12 +112,31 @@ class CurrentJob:
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger whose records carry ``job_id``, ``job_type`` and ``attempt``."""
-        extra = {"job_id": self.id, "job_type": self.type, "attempt": self.attempt}
-        return logging.LoggerAdapter(logging.getLogger("jobpool.job"), extra)
+        """A logger whose records carry ``job_id``, ``job_type``, ``pool`` and ``attempt``, on any thread."""
+        return JobLogger(logging.getLogger("jobpool.job"), log_fields(self._held))
 
     def __repr__(self) -> str:
-        return f"<CurrentJob {self.id!r} type={self.type!r} attempt={self.attempt} fence={self.fence}>"
+        return f"<CurrentJob {shown(self.id)} type={shown(self.type)} attempt={self.attempt} fence={self.fence}>"
+
+
+class JobLogger(logging.LoggerAdapter[logging.Logger]):
+    """Adds the fields of a job to those that the caller gives."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Return the arguments of the call to the logger."""
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+
+
+def log_fields(held: HeldJob) -> dict[str, object]:
+    """Return what a log record about a job carries, the job's data not."""
+    fields: dict[str, object] = {
+        "job_id": held.document["_id"],
+        "job_type": held.document["type"],
+        "pool": held.pool,
+        "attempt": held.attempt,
+    }
+    span = held.span
+    return fields if span is None else fields | {"trace_id": span.trace_id, "span_id": span.span_id}
 
 
 in_hand: ContextVar[HeldJob | None] = ContextVar("jobpool_in_hand", default=None)

@@ -15,9 +15,10 @@ from uuid import UUID
 
 import bson
 from bson import json_util
-from bson.binary import UuidRepresentation
+from bson.binary import Binary, UuidRepresentation
 from bson.code import Code
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
@@ -28,9 +29,25 @@ MAX_DEPTH = 100  # BSON itself stops at 200, with the nesting of the job documen
 MAX_INT, MIN_INT = 2**63 - 1, -(2**63)
 MAX_INT32, MIN_INT32 = 2**31 - 1, -(2**31)
 
+UUID_SUBTYPES = (3, 4)
+
+
+class _ReferenceAsDict(TypeDecoder):
+    """Data with the keys ``$ref`` and ``$id`` come back as they were: the driver would make an object of them."""
+
+    bson_type = DBRef
+
+    def transform_bson(self, value: Any) -> dict[str, Any]:
+        """Return the dict that was stored."""
+        return dict(value.as_doc())
+
+
 #: How documents are read and written, whatever the user's client is set to.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
-    document_class=dict, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+    document_class=dict,
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.STANDARD,
+    type_registry=TypeRegistry([_ReferenceAsDict()]),
 )
 #: What the encoder raises for a value that it cannot take.
 ENCODING_ERRORS = (bson.errors.BSONError, UnicodeError, OverflowError, ValueError)
@@ -54,16 +71,17 @@ def canonical(value: Any, path: str = "data", depth: int = 0) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
+    # Of a subclass the value counts that BSON stores, not what its own methods say.
     if isinstance(value, str) and not isinstance(value, Code):
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int):
-        return _canonical_int(int(value), path)
+        return _canonical_int(int.__int__(value), path)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidJob(f"{path}: {value} is not a finite number")
-        return {"$numberDouble": repr(float(value))}
+            raise InvalidJob(f"{_shown(path)}: {value} is not a finite number")
+        return {"$numberDouble": repr(float.__float__(value))}
     if depth >= MAX_DEPTH:
-        raise InvalidJob(f"{path[:200]}: nested deeper than {MAX_DEPTH} levels")
+        raise InvalidJob(f"{_shown(path)}: nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         return _canonical_dict(value, path, depth)
     if isinstance(value, list | tuple):
@@ -72,15 +90,20 @@ def canonical(value: Any, path: str = "data", depth: int = 0) -> Any:
 
 
 def _canonical_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    plain = {_key(key, path): canonical(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
-    return {"$literal": plain} if any(key.startswith("$") for key in plain) else plain
+    plain, literal = {}, False
+    for key, item in value.items():
+        _key(key, path)
+        literal = literal or key[:1] == "$"
+        # Most are texts, which need neither a path nor another call.
+        plain[key] = item if type(item) is str else canonical(item, f"{path}.{key}", depth + 1)
+    return {"$literal": plain} if literal else plain
 
 
 def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
-        raise InvalidJob(f"{path}: keys must be str, not {type(key).__name__} ({key!r:.60})")
+        raise InvalidJob(f"{_shown(path)}: keys must be str, not {type(key).__name__} ({key!r:.60})")
     if "\0" in key:
-        raise InvalidJob(f"{path}: a key must not hold a NUL character ({key!r:.60})")
+        raise InvalidJob(f"{_shown(path)}: a key must not hold a NUL character ({key!r:.60})")
     return key
 
 
@@ -89,20 +112,31 @@ def _canonical_int(value: int, path: str) -> dict[str, str]:
         return {"$numberInt": str(value)}
     if MIN_INT <= value <= MAX_INT:
         return {"$numberLong": str(value)}
-    raise InvalidJob(f"{path}: an int must fit in 64 bits")
+    raise InvalidJob(f"{_shown(path)}: an int must fit in 64 bits")
 
 
 def _canonical_other(value: Any, path: str) -> Any:
     if isinstance(value, datetime):
-        check_instant(value, path)
+        check_instant(value, _shown(path))
     elif not isinstance(value, bytes | ObjectId | UUID | Decimal128):
         raise InvalidJob(
-            f"{path}: {type(value).__name__} cannot be stored; use dict, list, str, int, float, bool, None, "
-            f"bytes, datetime, ObjectId, UUID or Decimal128"
+            f"{_shown(path)}: {type(value).__name__} cannot be stored; use dict, list, str, int, float, bool, "
+            f"None, bytes, datetime, ObjectId, UUID or Decimal128"
         )
     elif isinstance(value, Decimal128) and not value.to_decimal().is_finite():
-        raise InvalidJob(f"{path}: {value} is not a finite number")
+        raise InvalidJob(f"{_shown(path)}: {value} is not a finite number")
+    elif isinstance(value, Binary) and value.subtype in UUID_SUBTYPES and len(value) != 16:
+        # It could be stored, and then neither be read nor the jobs that were claimed with it.
+        raise InvalidJob(
+            f"{_shown(path)}: a Binary of subtype {value.subtype} is a UUID of 16 bytes, not {len(value)}"
+        )
     return json_util.default(value, _JSON)
+
+
+def _shown(path: str) -> str:
+    """Return a path into the data for a message: in one line, and its two ends if it is long."""
+    line = repr(path)[1:-1]
+    return line if len(line) <= 120 else f"{line[:70]}...{line[-47:]}"
 
 
 def encoded_size(value: Any, path: str) -> int:
@@ -114,7 +148,7 @@ def encoded_size(value: Any, path: str) -> int:
     try:
         return len(bson.encode({"v": value}, codec_options=CODEC))
     except ENCODING_ERRORS as error:
-        raise InvalidJob(f"{path}: cannot be stored: {error}") from error
+        raise InvalidJob(f"{_shown(path)}: cannot be stored: {_shown(str(error))}") from error
 
 
 def check_size(value: Any, limit: int, what: str) -> int:

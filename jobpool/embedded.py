@@ -16,11 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
@@ -72,6 +72,7 @@ class EmbeddedMongo:
         replicated: False starts a standalone server, without change streams
             and transactions.
         parameters: Server parameters (``--setParameter``).
+        arguments: Further arguments for mongod, for example ``--auth``.
 
     Raises:
         EmbeddedMongoError: On `start`: no binary, a library it needs is
@@ -88,12 +89,14 @@ class EmbeddedMongo:
         *,
         replicated: bool = True,
         parameters: Mapping[str, str | int] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.path = None if path is None else Path(path)
         self.port = None if port is None else check_int(port, "port", 1, 65535)
         self._mongod = mongod
         self._replicated = replicated
         self._parameters = dict(parameters or {})
+        self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
         self._port = 0
@@ -105,7 +108,7 @@ class EmbeddedMongo:
         if self._process is None:
             raise EmbeddedMongoError("the embedded mongod is not running: use it in a with block, or call start()")
         options = f"replicaSet={REPLICA_SET}" if self._replicated else "directConnection=true"
-        return f"mongodb://127.0.0.1:{self._port}/?{options}"
+        return self._address(options)
 
     @property
     def directory(self) -> Path:
@@ -119,7 +122,7 @@ class EmbeddedMongo:
         """The process id of the mongod."""
         return int((self.directory / "mongod.pid").read_text())
 
-    def start(self) -> EmbeddedMongo:
+    def start(self) -> Self:
         """Start it, wait until it takes writes, and return it."""
         if self._process is not None:
             return self
@@ -158,7 +161,7 @@ class EmbeddedMongo:
         """Return whether the server is not running (any more)."""
         return self._process is None or self._process.poll() is not None
 
-    def __enter__(self) -> EmbeddedMongo:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -185,6 +188,7 @@ class EmbeddedMongo:
             command += ["--replSet", REPLICA_SET, "--oplogSize", "512"]
         for name, value in self._parameters.items():
             command += ["--setParameter", f"{name}={value}"]
+        command += self._arguments
         scrap = str(directory) if self.path is None else ""
         with (directory / "mongod.err").open("wb") as errors:
             return subprocess.Popen(
@@ -197,7 +201,7 @@ class EmbeddedMongo:
             )
 
     def _become_ready(self) -> None:
-        address = f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+        address = self._address("directConnection=true")
         with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=200, connectTimeoutMS=2000) as client:
             self._until(lambda: self._is_ours(client), "did not answer")
             if self._replicated:
@@ -205,6 +209,10 @@ class EmbeddedMongo:
                 self._until(
                     lambda: bool(client.admin.command("hello").get("isWritablePrimary")), "did not become primary"
                 )
+
+    def _address(self, options: str) -> str:
+        """Return the URI with `options`; a server started with ``--auth`` or TLS needs more in it."""
+        return f"mongodb://127.0.0.1:{self._port}/?{options}"
 
     def _is_ours(self, client: MongoClient[dict[str, Any]]) -> bool:
         """Say whether the server that answers is the one we started: the port may be another one's."""

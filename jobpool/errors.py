@@ -34,7 +34,7 @@ class DuplicateJob(JobpoolError):
     """
 
     def __init__(self, id: str, state: str) -> None:
-        super().__init__(f"job {id!r} exists already, in state {state}; nothing was changed")
+        super().__init__(f"job {id!r:.120} exists already, in state {state}; nothing was changed")
         self.id = id
         self.state = state
 
@@ -60,7 +60,18 @@ class LeaseLost(JobpoolError):
 
 
 class StoreError(JobpoolError):
-    """Base of what MongoDB, or the way to it, answered."""
+    """Base of what MongoDB, or the way to it, answered.
+
+    Attributes:
+        operation: The operation that failed, as metrics name it; empty if it was none in particular.
+        kind: Why, in a word: timeout, network, not_primary, write_conflict; or
+            authentication, rights, index, mismatch, disk, unstorable; or other.
+        reason: Why, in words that hold nothing of a job: fit for logs; may be empty.
+    """
+
+    operation: str = ""
+    kind: str = "other"
+    reason: str = ""
 
 
 class StoreUnavailable(StoreError):
@@ -82,9 +93,16 @@ class OutcomeRefused(StoreRefused):
 class UnsupportedServer(StoreError):
     """The server is older than MongoDB 5.0, or lacks what the call needs. Nothing was written."""
 
+    kind = "version"
+
 
 class IndexMismatch(StoreError):
-    """An index of ours exists under its name with other keys. jobpool never drops an index by itself."""
+    """An index of ours is not what it has to be, or another one takes its place; the message has the remedy.
+
+    jobpool never drops an index by itself.
+    """
+
+    kind = "mismatch"
 
 
 class PoolStateError(JobpoolError, RuntimeError):

@@ -9,9 +9,11 @@ from typing import Any
 
 from .backoff import Backoff
 from .errors import InvalidConfiguration, UnknownType
-from .names import check_int, check_name
+from .names import check_int, check_name, check_seconds, shown
 
 MAX_ATTEMPTS = 1000
+#: Seconds of `timeout` and of a pool's `stuck_after`.
+SHORTEST_LIMIT, LONGEST_LIMIT = 0.1, 365 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class Executor:
             crashes included, 1 to 1000. A job created with its own
             ``max_attempts`` keeps that. The default is 1: at most once.
         backoff: The delay between attempts.
+        timeout: Seconds after which an attempt in a pool counts as stuck, in
+            place of the pool's ``stuck_after``. It is reported, and goes on: a
+            thread cannot be ended. None leaves it to the pool.
     """
 
     fn: Callable[..., Any]
     max_attempts: int = field(default=1, kw_only=True)
     backoff: Backoff = field(default_factory=Backoff, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
     wants_manager: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +45,8 @@ class Executor:
         if not isinstance(self.backoff, Backoff):
             raise InvalidConfiguration(f"backoff must be a Backoff, not {type(self.backoff).__name__}")
         check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS)
+        if self.timeout is not None:
+            check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT)
         object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
 
     def __call__(self, data: Any, manager: Any) -> Any:
@@ -76,9 +84,9 @@ class Executors:
 
     def register(self, type: str, executor: Executor | Callable[..., Any]) -> Executor:
         """Make `executor` run the jobs of `type`. A type has one executor; a second one is an error."""
-        check_name(type, "type")
+        type = check_name(type, "type")
         if type in self._by_type:
-            raise InvalidConfiguration(f"type {type!r} has an executor already")
+            raise InvalidConfiguration(f"type {shown(type)} has an executor already")
         self._by_type[type] = executor if isinstance(executor, Executor) else Executor(executor)
         return self._by_type[type]
 
@@ -97,14 +105,14 @@ class Executors:
         Raises:
             UnknownType: A named type has no executor here, or there is none at all.
         """
+        types = tuple(check_name(type, "type") for type in types)
         for type in types:
-            check_name(type, "type")
             if type not in self._by_type:
-                raise UnknownType(f"no executor for type {type!r} here; known: {self._known()}")
+                raise UnknownType(f"no executor for type {shown(type)} here; known: {self._known()}")
         if not (types or self._by_type):
             raise UnknownType("no executors are registered, so there is nothing that could run here")
         return tuple(dict.fromkeys(types or self._by_type))
 
     def _known(self) -> str:
         names = sorted(self._by_type)
-        return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "none"
+        return ", ".join(shown(name)[1:-1] for name in names[:20]) + (", ..." if len(names) > 20 else "") or "none"

@@ -28,7 +28,7 @@ def job_id(type: str, data: Any) -> str:
         InvalidJob: `type` is no name, or `data` cannot be stored as it is; the
             message has the path.
     """
-    check_name(type, "type")
+    type = check_name(type, "type")
     plain = canonical(data)
     encoded_size(data, "data")  # refuses what only BSON does
     return hash_of(type, plain)

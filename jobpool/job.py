@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,7 +37,7 @@ REVIVABLE = frozenset({State.FAILED, State.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """How one attempt failed.
+    """How one attempt failed. Its representation leaves out the texts, which may hold anything.
 
     Attributes:
         type: Name of the exception class, or ``WorkerLost`` when the lease expired.
@@ -48,15 +48,37 @@ class JobError:
     """
 
     type: str
-    message: str
-    traceback: str
+    message: str = field(repr=False)
+    traceback: str = field(repr=False)
     attempt: int
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Where an attempt was when it had run for too long; see `PoolConfig.stuck_after`.
+
+    Its representation leaves out the stack.
+
+    Attributes:
+        attempt: The number of the attempt, from 1.
+        after: For how many seconds it had run.
+        stack: The stack of its thread or coroutine, the innermost frame last, at
+            most 8 kB: file names, functions and source lines, no values.
+        at: When it was recorded (server time).
+    """
+
+    attempt: int
+    after: float
+    stack: str = field(repr=False)
     at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A snapshot of one job, as it was when it was read. It does not follow the store.
+
+    Its representation leaves out data and result, so that they do not end up in logs.
 
     Attributes:
         created: Whether the call that returned this snapshot inserted the job;
@@ -67,11 +89,14 @@ class Job:
         fence: Rises with every claim; users may guard their own writes with it.
         error: How the last attempt failed, if the job is failed.
         errors: The errors of the last 10 failed attempts, oldest first.
+        stuck: Where the last attempt was that got stuck; stays when that or a later
+            attempt ends, and is gone when the job is revived. None if none did, or
+            if it could not be stored.
     """
 
     id: str
     type: str
-    data: Any
+    data: Any = field(repr=False)
     state: State
     priority: int
     run_at: datetime
@@ -81,9 +106,10 @@ class Job:
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    result: Any = None
+    result: Any = field(default=None, repr=False)
     error: JobError | None = None
     errors: tuple[JobError, ...] = ()
+    stuck: Stuck | None = None
     pool: str | None = None
     lease_until: datetime | None = None
     created: bool = False

@@ -7,29 +7,52 @@ never reaches a query filter.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
+from itertools import islice
 
 from .errors import InvalidConfiguration, InvalidJob, JobpoolError
 
 MAX_NAME = 128  # types, pools: they become metric labels and index keys
 MAX_ID = 512  # ids: an index key as well, but users put natural keys into them
+MAX_SHOWN = 120  # of a name in a message: a default id (67 characters) is shown whole
+LISTED = 70  # of one of several
 
 #: Control characters, line and paragraph separators, lone surrogates.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def check_name(value: object, what: str, *, longest: int = MAX_NAME) -> str:
-    """Return `value` if it is a usable name, else raise `InvalidJob`.
+    """Return `value` as a plain `str` if it is a usable name, else raise `InvalidJob`.
 
     A name is a `str` of 1 to `longest` characters without control characters.
     """
     if not isinstance(value, str):
         raise InvalidJob(f"{what} must be a str, not {type(value).__name__}")
-    if not value or len(value) > longest:
-        raise InvalidJob(f"{what} must have 1 to {longest} characters, not {len(value)}")
-    if _FORBIDDEN.search(value):
-        raise InvalidJob(f"{what} must not hold control characters or line breaks: {value[:40]!r}")
-    return value
+    # Of a subclass (a StrEnum, say) only the text counts: its methods may say anything, and
+    # BSON has a subclass of its own that would be stored as JavaScript.
+    name = str.__str__(value)
+    if not name or len(name) > longest:
+        raise InvalidJob(f"{what} must have 1 to {longest} characters, not {len(name)}")
+    if _FORBIDDEN.search(name):
+        raise InvalidJob(f"{what} must not hold control characters or line breaks: {name[:40]!r}")
+    return name
+
+
+def shown(name: object, longest: int = MAX_SHOWN) -> str:
+    """Return a name for a log line or a message: escaped as `repr` does, and never long.
+
+    An id may have 512 characters, ten times that when each is escaped.
+    """
+    text = repr(str.__str__(name)[:longest] if isinstance(name, str) else name)
+    whole = len(text) <= longest and not (isinstance(name, str) and len(name) > longest)
+    return text if whole else f"{text[: longest - 3]}..."
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first two names for a log line, and how many there are if that is not all."""
+    some = ", ".join(shown(name, LISTED) for name in islice(names, 2))
+    return some if len(names) <= 2 else f"{some}, ... ({len(names)} in all)"
 
 
 def check_int(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .backlog import Backlog
+
 
 @dataclass(frozen=True, slots=True)
 class PoolGauges:
@@ -22,6 +24,7 @@ class PoolGauges:
         queue_capacity: The bound of that.
         busy_seconds: Thread time spent in executors since the pool was made.
         longest_running: Seconds that the longest running executor has run; 0 when idle.
+        stuck: Threads whose executor runs past its limit; 0 without limits.
     """
 
     threads: int
@@ -30,6 +33,7 @@ class PoolGauges:
     queue_capacity: int
     busy_seconds: float
     longest_running: float
+    stuck: int
 
 
 class Observer:
@@ -54,22 +58,34 @@ class Observer:
         """An executor is about to be called, `wait` seconds after its job was due."""
 
     def finished(self, type: str, outcome: str, duration: float, error: str | None) -> None:
-        """An attempt's outcome is recorded: succeeded, retried, failed or lost."""
+        """An attempt ended: succeeded, retried or failed as recorded, or lost, its outcome refused."""
+
+    def completed(self, type: str, turnaround: float) -> None:
+        """A job ended for good, `turnaround` seconds after it was due for the first time."""
 
     def leases_extended(self, pool: str, result: str, jobs: int) -> None:
         """A heartbeat's answer for `jobs` leases: extended, lost or error."""
 
     def leases_lost(self, pool: str, stage: str, jobs: int) -> None:
-        """`jobs` claims were lost while queued, running or finishing."""
+        """`jobs` claims are found lost while queued, running or finishing: each once, where it was first known."""
+
+    def released(self, pool: str, jobs: int) -> None:
+        """`jobs` claims were given back, their executors not called."""
 
     def reaped(self, type: str, result: str, jobs: int) -> None:
         """`jobs` expired claims were taken back: requeued or failed."""
 
+    def backlog_counted(self, source: str, backlog: Backlog, types: tuple[str, ...]) -> None:
+        """The jobs of the collection `source` were counted; `types` are to be shown even without any."""
+
+    def backlog_ended(self, source: str) -> None:
+        """One of those who count the jobs of `source` has ended."""
+
     def internal_error(self, component: str) -> None:
         """A thread survived an error that nobody foresaw."""
 
-    def pool_started(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
-        """A pool is up; `gauges` may be called until `pool_stopped` with the same callable."""
+    def pool_started(self, pool: str, types: tuple[str, ...], gauges: Callable[[], PoolGauges]) -> None:
+        """A pool that runs `types` is up; `gauges` may be called until `pool_stopped` with the same callable."""
 
     def pool_stopped(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
         """A pool has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,13 +15,48 @@ from pymongo.collection import Collection
 
 from jobpool import JobManager
 from jobpool.embedded import EmbeddedMongo
+from jobpool.logs import BUDGET
 
-from .proxy import Proxy
+from .faults import seeds
+from .faults.proxy import Proxy
 
 faulthandler.enable()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--faults",
+        choices=["short", "full"],
+        default="short",
+        help="repetitions of the fault tests: a short run of each, or the full lengths",
+    )
+
+
+def pytest_configure() -> None:
+    seeds.plant()  # a bug on purpose, if the environment asks for one
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let fixtures see how their test ended."""
+    report = yield
+    if report.when == "call":
+        item.call_report = report  # type: ignore[attr-defined]
+    return report
+
+
 # Examples are drawn anew in every run and printed when they fail; a slow machine is not a failure.
 settings.register_profile("jobpool", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jobpool")
+
+
+@pytest.fixture(autouse=True)
+def log_budget() -> None:
+    """Let every test write as many lines about trouble as a process of its own."""
+    BUDGET.reset()
+
 
 Jobs = Collection[dict[str, Any]]
 MakeManager = Callable[..., JobManager]

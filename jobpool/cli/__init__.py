@@ -7,6 +7,7 @@ and a line in `COMMANDS`.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from importlib import import_module
 COMMANDS = {
     "demo": ("jobpool.cli.demo", "run real work on an embedded MongoDB and check the results"),
     "worker": ("jobpool.cli.worker", "run the jobs of a manager in this process"),
+    "metrics": ("jobpool.cli.metrics", "print the metrics of all pools together, or serve them"),
+    "dashboard": ("jobpool.cli.dashboard", "write the dashboards and rules for Grafana and Prometheus"),
+    "bench": ("jobpool.cli.bench", "measure speed and contention on this MongoDB"),
     "mongod": ("jobpool.cli.mongod", "run an embedded MongoDB in the foreground"),
 }
 
@@ -34,14 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         code: int = import_module(COMMANDS[args.command][0]).run(args)
+        return code
     except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
+        text, code = "interrupted", INTERRUPTED
     except StoreUnavailable as error:
-        return _say(str(error), UNREACHABLE)
+        text, code = str(error), UNREACHABLE
     except InvalidConfiguration as error:
-        return _say(str(error), USAGE)
+        text, code = str(error), USAGE
     except JobpoolError as error:
-        return _say(str(error), FAILED)
+        text, code = str(error), FAILED
+    from .logs import voice
+
+    voice(getattr(args, "log_format", "text"), logging.ERROR)(f"jobpool: {text}")
     return code
 
 
@@ -58,8 +66,3 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def from_environment(name: str, default: str | None = None) -> str | None:
     """Return ``$JOBPOOL_<name>``, the default of the option of that name."""
     return os.environ.get(f"JOBPOOL_{name}", default)
-
-
-def _say(text: str, code: int) -> int:
-    print(f"jobpool: {text}", file=sys.stderr)
-    return code

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import FAILED, OK, from_environment
+from . import FAILED, OK, endpoint, from_environment, logs
 from .signals import Interrupts
 
 if TYPE_CHECKING:
@@ -26,9 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default=from_environment("NAME"), help="name of the pool in logs and metrics")
     parser.add_argument("--lease", type=float, default=from_environment("LEASE"), metavar="SECONDS")
     parser.add_argument(
+        "--longest-run",
+        type=float,
+        default=from_environment("LONGEST_RUN"),
+        metavar="SECONDS",
+        help="stop extending the lease of a job that runs longer (default: never)",
+    )
+    parser.add_argument(
+        "--stuck-after",
+        type=float,
+        default=from_environment("STUCK_AFTER"),
+        metavar="SECONDS",
+        help="log and store the stack of an executor that runs longer (default: never)",
+    )
+    parser.add_argument(
         "--metrics-port", type=int, default=from_environment("METRICS_PORT"), metavar="N", help="0: a free one"
     )
     parser.add_argument("--metrics-addr", default=from_environment("METRICS_ADDR", "127.0.0.1"), metavar="ADDR")
+    endpoint.add_arguments(parser)
     parser.add_argument("--burst", action="store_true", help="end when no job is due")
     parser.add_argument(
         "--drain-timeout",
@@ -37,33 +52,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long the first signal waits for running jobs (default: 30)",
     )
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    logs.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run a pool until a signal comes (the first drains, the second forces), or no job is due with ``--burst``."""
-    logging.basicConfig(
-        level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.log_to_stderr(args.log_level, args.log_format)
+    say = logs.voice(args.log_format)
     from ..pool import WorkerPool
 
     manager = load_manager(args.manager)
-    pool = WorkerPool(manager, args.types or None, threads=args.threads, name=args.name, lease=args.lease)
+    pool = WorkerPool(
+        manager,
+        args.types or None,
+        threads=args.threads,
+        name=args.name,
+        lease=args.lease,
+        longest_run=args.longest_run,
+        stuck_after=args.stuck_after,
+    )
     interrupts = Interrupts()
+    server = None
+    if args.metrics_port is not None:  # before any job is claimed: the endpoint may be refused
+        server = pool.serve_metrics(args.metrics_port, args.metrics_addr, **endpoint.secured(args))
     pool.start()
-    if args.metrics_port is not None:
-        server = pool.serve_metrics(args.metrics_port, args.metrics_addr)
-        print(f"metrics on {server.url}/metrics", file=sys.stderr)
+    if server is not None:
+        say(f"metrics on {server.url}/metrics")
     while not interrupts.asked.wait(0.1):
         if args.burst and pool.wait_drained(0):
             break
-    return _end(pool, manager, interrupts, args.drain_timeout)
+    return _end(pool, manager, interrupts, args.drain_timeout, say)
 
 
-def _end(pool: WorkerPool, manager: JobManager, interrupts: Interrupts, timeout: float) -> int:
+def _end(
+    pool: WorkerPool, manager: JobManager, interrupts: Interrupts, timeout: float, say: Callable[[str], None]
+) -> int:
     deadline = time.monotonic() + timeout
     if interrupts.asked.is_set():
-        print("draining; another signal forces", file=sys.stderr)
+        say("draining; another signal forces")
     while not pool.drain(0.1) and time.monotonic() < deadline and not interrupts.forced.is_set():
         pass
     report = pool.stop(timeout=0)
@@ -71,7 +97,7 @@ def _end(pool: WorkerPool, manager: JobManager, interrupts: Interrupts, timeout:
         manager.close()
         return OK
     for id in report.abandoned:
-        print(f"abandoned: {id}", file=sys.stderr)
+        say(f"abandoned: {id}")
     sys.stderr.flush()
     # An executor that does not end would keep the interpreter from ending.
     os._exit(FAILED)

@@ -19,7 +19,7 @@ from ..job import Created, Job, State
 from ..manager import JobManager
 from ..metrics import quantiles
 from ..names import check_int
-from ..store.connection import redact_uri
+from ..store.uris import redact_uri
 from .screen import Screen
 from .sources import BROKEN, QUICK, TYPE, every_nth, parse, parse_serially, standard_library
 

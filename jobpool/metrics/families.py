@@ -1,28 +1,16 @@
-"""How families are declared: buckets, cached children, and the one that is read when scraped."""
+"""How families are declared: with cached children, and the one that is read when scraped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-#: Seconds. Executors take from milliseconds to an hour.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-#: Seconds. A job may wait for a day and more when nobody runs its type.
-WAIT_BUCKETS = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 60, 120),
-    *(300, 900, 1800, 7200, 21600, 86400),
-)
-#: Seconds. From a fast read on the same machine to the time limit of a call.
-STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-
-_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
+from .buckets import Buckets
+from .histograms import Histogram, Observations
 
 
 class BusySeconds(Collector):
@@ -46,14 +34,26 @@ class BusySeconds(Collector):
         return [family]
 
 
-def cached(
-    kind: type[_Metric],
-    name: str,
-    help: str,
-    labels: list[str],
-    registry: CollectorRegistry,
-    buckets: tuple[float, ...] | None = None,
-) -> Callable[..., _Metric]:
-    """Declare a family and return the function that gives its child for label values, made once."""
-    options: dict[str, Any] = {} if buckets is None else {"buckets": buckets}
-    return cache(kind(name, help, labels, registry=registry, **options).labels)
+class Families:
+    """Declares families on a registry.
+
+    Each comes back as the function that gives the child for label values; it makes a child once.
+    """
+
+    def __init__(self, registry: CollectorRegistry, buckets: Buckets) -> None:
+        self._registry = registry
+        self._buckets = buckets
+
+    def counter(self, name: str, help: str, *labels: str) -> Callable[..., Counter]:
+        """Declare what only rises."""
+        return cache(Counter(name, help, labels, registry=self._registry).labels)
+
+    def gauge(self, name: str, help: str, *labels: str) -> Callable[..., Gauge]:
+        """Declare what rises and falls."""
+        return cache(Gauge(name, help, labels, registry=self._registry).labels)
+
+    def histogram(self, name: str, help: str, *labels: str) -> Callable[..., Observations]:
+        """Declare what is counted into buckets, those chosen for its name."""
+        family = Histogram(name, help, labels, self._buckets[name])
+        self._registry.register(family)
+        return cache(family.labels)

@@ -1,5 +1,6 @@
 """The engine: a pool and its threads, one file each."""
 
-from .worker_pool import StopReport, WorkerPool
+from .stopping import StopReport
+from .worker_pool import WorkerPool
 
 __all__ = ["StopReport", "WorkerPool"]

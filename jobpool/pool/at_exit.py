@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-logger = logging.getLogger(__name__)
+from ..hooks import logger_of
+
+logger = logger_of(__name__)
 
 
 class Running(Protocol):
@@ -21,9 +22,10 @@ class Running(Protocol):
 
 
 #: What runs in this process, and the process that started it: a fork inherits
-#: this list and must not touch what is in it.
+#: this list and must not touch what is in it. The lock bears a signal handler that stops a
+#: pool on top of the thread that starts one.
 _running: WeakKeyDictionary[Running, int] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()
 _registered = False
 
 
@@ -63,3 +65,12 @@ def _end_all() -> None:
             item.main_thread_ended()
         except Exception:
             logger.exception("%r could not be ended", item)
+
+
+def _unlock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+# Another thread of the parent may have held it when it forked.
+os.register_at_fork(after_in_child=_unlock)

@@ -8,6 +8,7 @@ from ..current import in_hand
 from ..data import canonical, check_size, encoded_size
 from ..executors import Executor
 from ..outcome import Outcome, describe
+from ..tracing import Attempt
 from .coroutines import Coroutines
 from .held import Held
 from .host import Host
@@ -16,14 +17,40 @@ from .host import Host
 DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
 
 
-def run_attempt(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+def run_attempt(held: Held, host: Host, coroutines: Coroutines, *, ambient: bool = False) -> Outcome:
     """Call the executor of `held` and return the outcome, whatever it raises.
+
+    Args:
+        ambient: Whether the attempt's span belongs to the one that is current here.
+    """
+    context = in_hand.set(held)
+    try:
+        spans = host.tracing.spans
+        if spans is None:
+            return _outcome_of(held, host, coroutines)
+        return _traced(spans.process(held, ambient=ambient), held, host, coroutines)
+    finally:
+        in_hand.reset(context)
+
+
+def _traced(span: Attempt | None, held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+    held.span = span
+    outcome = None
+    try:
+        outcome = _outcome_of(held, host, coroutines)
+        return outcome
+    finally:
+        if span is not None:
+            span.ended(outcome)
+
+
+def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+    """Call the executor and say how that ended.
 
     `BaseException` is meant: a `SystemExit` or a `CancelledError` that passed
     by would take a thread with it and strand the job.
     """
     executor = host.executors[held.type]
-    context = in_hand.set(held)
     try:
         limit = _room_for_result(held, host.data_limit)
         result = executor(held.document["data"], host)
@@ -35,8 +62,6 @@ def run_attempt(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
         return Outcome(result=result)
     except BaseException as error:  # noqa: BLE001
         return failure(error, held, executor)
-    finally:
-        in_hand.reset(context)
 
 
 def failure(error: BaseException, held: Held, executor: Executor) -> Outcome:

@@ -15,19 +15,26 @@ class Coroutines:
     The worker thread that called the executor waits for its coroutine, so as
     many run at once as the pool has threads.
 
-    Threads: any; `_lock` guards `_loop`, `_thread` and `_closed`.
+    Threads: any; `_lock` guards `_loop`, `_thread` and `_closed`. `_awaited` has the
+    coroutine that each thread waits for: a key is its thread's own, others only read.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close it on top of the thread that submits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._awaited: dict[int, Coroutine[Any, Any, Any]] = {}
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run `coroutine` to its end, in the calling context, and return or raise what it does."""
-        result, error = self._submit(coroutine).result()
+        me = threading.get_ident()
+        self._awaited[me] = coroutine
+        try:
+            result, error = self._submit(coroutine).result()
+        finally:
+            del self._awaited[me]
         if error is not None:
             raise error
         return result
@@ -39,11 +46,26 @@ class Coroutines:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:
                 return True
-            if first:
+            if first and not loop.is_closed():  # as by an executor that stopped it
                 loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
             thread.join(timeout)
         return not thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs, or will as soon as a coroutine comes."""
+        thread = self._thread
+        return thread is None or self._closed or thread.is_alive()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread of the loop; None before the first coroutine."""
+        return self._thread
+
+    def awaited_by(self, thread: threading.Thread) -> Coroutine[Any, Any, Any] | None:
+        """Return the coroutine that `thread` waits for, if it does."""
+        return self._awaited.get(thread.ident or 0)
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is a coroutine on this loop."""

@@ -6,17 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..errors import LeaseLost, StoreUnavailable
+from ..errors import LeaseLost, StoreError, StoreUnavailable
 from ..executors import Executor
+from ..names import LISTED, shown
 from ..outcome import Finish, Outcome
-from ..store.claiming import Request
+from ..store.claiming import Claimed, Request
 from ..store.transitions import Start
 from . import at_exit
 from .attempt import allowed_attempts, run_attempt
 from .coroutines import Coroutines
-from .giving_back import give_back
+from .giving_back import GivingBack
 from .heartbeat import Heartbeat
-from .held import Held, HeldJobs, Stage, holding
+from .held import Held, HeldJobs, Stage, holding, lost_by_stage
 from .host import Host
 from .reaper import reap
 from .service import FIRST_PAUSE, jitter
@@ -39,7 +40,7 @@ class DirectRuns:
         self._host = host
         self._held = HeldJobs()
         self._coroutines = Coroutines(NAME)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close it on top of the thread that runs
         self._heartbeat: Heartbeat | None = None
         self._reap_at = 0.0
 
@@ -52,10 +53,9 @@ class DirectRuns:
                 while the lease lasted.
             LeaseLost: The outcome was refused; see the error.
         """
-        store = self._host.store
+        self._host.tracing.look()
         self._keep_house()
-        claimed = store.strategy("single").claim(Request(types, 1, NAME, LEASE))
-        jobs = holding(claimed)
+        jobs = holding(self._claim(types), NAME)
         if not jobs:
             return None
         held = jobs[0]
@@ -63,21 +63,31 @@ class DirectRuns:
         try:
             self._run(held)
         finally:
-            self._held.remove([held.claim])
+            self._drop(held)
         return held.claim.id
 
+    def _claim(self, types: tuple[str, ...]) -> Claimed:
+        strategy = self._host.store.strategy("single")
+        try:
+            claimed = strategy.claim(Request(types, 1, NAME, LEASE))
+        except StoreError:
+            self._host.observer.claimed(NAME, "error", 0, 0, strategy.factor)
+            raise
+        won = len(claimed.documents)
+        self._host.observer.claimed(NAME, claimed.result(1), won, claimed.conflicts, strategy.factor)
+        return claimed
+
     def _run(self, held: Held) -> None:
+        """Start, run and finish one job. Its claim leaves what is held once: in `_give_back` or in `_finish`."""
         executor = self._host.executors[held.type]
         try:
             self._start(held, executor)
         except BaseException:
-            give_back(self._host.store, self._held, [held])
+            GivingBack(NAME, self._host.store, self._held, self._host.observer)([held])
             raise
-        held.stage = Stage.RUNNING
-        began = time.monotonic()
+        began = held.running_since = time.monotonic()
         self._host.observer.started(NAME, held.type, self._waited(held), began - held.queued_at)
-        outcome = run_attempt(held, self._host, self._coroutines)
-        held.stage = Stage.FINISHING
+        outcome = run_attempt(held, self._host, self._coroutines, ambient=True)
         self._finish(held, outcome, time.monotonic() - began)
         if outcome.error is not None and outcome.error.type == KeyboardInterrupt.__name__:
             raise KeyboardInterrupt  # Ctrl-C was meant for the caller as well
@@ -87,21 +97,47 @@ class DirectRuns:
         backoff = executor.backoff if allowed_attempts(held, executor) > 1 else None
         start = Start(held.claim, executor.max_attempts if own is None else None, backoff)
         started = _until_known(held, lambda: bool(self._host.store.transitions.start([start])))
-        if not started or held.lost or time.monotonic() >= held.deadline:
-            raise LeaseLost(f"job {held.claim.id!r}: its claim was lost before it started; it was not run")
+        if not started or time.monotonic() >= held.deadline or not self._held.begin(held):
+            for stage, count in lost_by_stage(self._held.lose([held])).items():
+                self._host.observer.leases_lost(NAME, stage, count)
+            raise LeaseLost(f"job {shown(held.claim.id)}: its claim was lost before it started; it was not run")
 
     def _finish(self, held: Held, outcome: Outcome, duration: float) -> None:
-        finish = Finish(held.claim, outcome)
-        applied = _until_known(held, lambda: bool(self._host.store.transitions.finish([finish])))
-        error = outcome.error.type if outcome.error else None
-        name = outcome.name if applied else "lost"
-        self._host.observer.finished(held.type, name, duration, error)
+        held.stage = Stage.FINISHING
+        finish = Finish(held.claim, outcome, held.due_at)
+        applied = False
+        try:
+            applied = _until_known(held, lambda: bool(self._host.store.transitions.finish([finish])))
+        finally:  # what could not be recorded is left to its lease, and so is lost
+            self._count(held, outcome, duration, applied)
         if not applied:
-            self._host.observer.leases_lost(NAME, "finishing", 1)
             raise LeaseLost(
-                f"job {held.claim.id!r}: its claim was lost while attempt {held.attempt} ran; the outcome "
-                f"({outcome.name}) was not recorded, its effects stand, and another attempt may follow"
+                f"job {shown(held.claim.id, LISTED)}: its claim was lost while attempt {held.attempt} ran; the "
+                f"outcome ({outcome.name}) was not recorded, its effects stand, and another attempt may follow: "
+                "guard your writes with current_job().fence"
             )
+
+    def _count(self, held: Held, outcome: Outcome, duration: float, applied: bool) -> None:
+        if not self._held.remove([held]):
+            return
+        error = outcome.error.type if outcome.error else None
+        self._host.observer.finished(held.type, outcome.name if applied else "lost", duration, error)
+        if held.span is not None:
+            held.span.settled(outcome.name if applied else "lost")
+        if applied and outcome.final:
+            self._host.observer.completed(held.type, self._host.store.clock.since(held.due_at))
+        if not applied and not held.lost:
+            self._host.observer.leases_lost(NAME, "finishing", 1)
+
+    def _drop(self, held: Held) -> None:
+        """Let go of what an interrupt between two steps has left: its lease ends it."""
+        if not self._held.remove([held]):
+            return
+        called = held.stage is Stage.RUNNING
+        if called:
+            self._host.observer.finished(held.type, "lost", time.monotonic() - held.running_since, None)
+        if not held.lost:
+            self._host.observer.leases_lost(NAME, "running" if called else "queued", 1)
 
     def _waited(self, held: Held) -> float:
         waited: float = (self._host.store.clock.now() - held.document["run_at"]).total_seconds()
@@ -112,8 +148,9 @@ class DirectRuns:
         with self._lock:
             if self._heartbeat is None:
                 observer = self._host.observer
-                self._heartbeat = Heartbeat(NAME, self._host.store, self._held, LEASE, LEASE / 3, observer)
-                self._heartbeat.start()
+                heartbeat = Heartbeat(NAME, self._host.store, self._held, LEASE, LEASE / 3, observer)
+                heartbeat.start()
+                self._heartbeat = heartbeat  # only now: the next run tries again if no thread could be started
                 at_exit.end_with_main_thread(self)
             due = time.monotonic() >= self._reap_at
             if due:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from math import inf
 
 from ..config import PoolConfig
 from ..errors import StoreError, StoreRefused
+from ..logs import bounded_logger_of
+from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
-from ..store.claiming import Claimed, Request
-from .giving_back import give_back
+from ..store.claiming import Claimed, Request, Rule, Unknown
+from .flag import Flag
+from .giving_back import GivingBack
 from .held import HeldJobs, holding
-from .pace import Pace
 from .queue import ClaimedQueue
+from .room import Room, Rooms
 from .service import Service, jitter
+from .stopping import END_TIME
+from .telling import tell_started
 from .workers import Workers
 
-#: How far ahead of their turn jobs are claimed: some ten claim calls, so that threads
-#: never wait for one, and little enough that no other pool idles for want of them.
-CLAIM_AHEAD = 0.25
+logger = bounded_logger_of(__name__)
+
+#: The second claim on news mostly finds nothing, and in one trip; a batch would try for the job of which the
+#: next news tell another pool. Many jobs at once wait for it 2 ms longer.
+NEWS_CLAIMS = 2
 #: The first wait after an empty claim; doubles up to the pool's poll interval.
 FIRST_POLL = 0.05
 #: A job that push has not announced for this long counts as missed by it.
@@ -31,8 +38,9 @@ PUSH_TIME = timedelta(seconds=0.25)
 class Fetcher(Service):
     """Claims jobs while there is room for them, and waits for news while there are none.
 
-    Fields: `_poll` and `_woken_by` belong to the thread; `waiting` is a bool
-    that others read, `_source` a str that they set before the event.
+    Fields: `_poll`, `_woken_by`, `_singles` and `_unknown` belong to the thread; `waiting`, `answered` and
+    `looked_at` are bools and a float that others read, `_source` a str that they set
+    before the event.
     """
 
     def __init__(
@@ -41,39 +49,52 @@ class Fetcher(Service):
         types: tuple[str, ...],
         store: Store,
         held: HeldJobs,
+        give_back: GivingBack,
         queue: ClaimedQueue,
         workers: Workers,
-        pace: Pace,
+        rooms: Rooms,
+        rules: Mapping[str, Rule],
         observer: Observer,
         *,
-        taken: Callable[[], int],
         fenced: Callable[[], bool],
         fetched: Callable[[], None],
         idle: Callable[[], None],
         pushed_since: Callable[[], datetime | None],
     ) -> None:
-        super().__init__(f"{config.name}-fetcher", observer)
+        super().__init__(f"{config.name}-fetcher", observer, store.trouble)
         self.waiting = False
-        self.drained = threading.Event()
+        #: Whether any claim got an answer yet.
+        self.answered = False
+        #: When a claim last got an answer, or there was no room for one.
+        self.looked_at = time.monotonic()
+        self.drained = Flag()
         self._config = config
         self._types = types
         self._store = store
         self._held = held
+        self._give_back = give_back
         self._queue = queue
         self._workers = workers
-        self._pace = pace
-        self._taken = taken
+        self._rooms = rooms
+        self._rules = rules
         self._fenced = fenced
         self._fetched = fetched
         self._idle = idle
         self._pushed_since = pushed_since
         self._strategy = store.strategy(config.strategy)
         self._for_news = store.strategy("single")
-        self._room = threading.Event()
-        self._news = threading.Event()
+        self._unknown: list[Unknown] = []
+        self._room = Flag()
+        self._news = Flag()
         self._source = "poll"
         self._woken_by: str | None = None
+        self._singles = 0
         self._poll = FIRST_POLL
+
+    def start(self) -> None:
+        """As `Service.start`."""
+        self.looked_at = time.monotonic()
+        super().start()
 
     def wake(self, source: str = "stop") -> None:
         """Say that there may be new jobs. Threads: any."""
@@ -94,29 +115,57 @@ class Fetcher(Service):
         if self.stopping:  # the word to stop may have come before the two lines above
             return
         self._store.ready()
-        room = self._room_for()
-        if not room or self._fenced():
+        self._disown()
+        room = self._rooms.next()
+        if room.jobs and self._for_one:
+            room = self._rooms.one()
+        fenced = self._fenced()
+        if not room.jobs or fenced:
+            if not fenced:
+                self.looked_at = time.monotonic()  # busy is not deaf
             self._wait_for_room()
             return
         claimed = self._claim(room)
-        self._accept(claimed)
         self._report_wakeup(claimed)
         if claimed.documents:
             self._poll = FIRST_POLL
         if claimed.drained:
             self._wait_for_news()
 
-    def _room_for(self) -> int:
-        """Return how many jobs to ask for now; 0 to wait.
+    def at_end(self) -> None:
+        """Try once more to give back what nobody knows of; a stop may be over before the last claim is."""
+        left = [*self._unknown, *self._strategy.unknown, *self._for_news.unknown]
+        if left:
+            try:
+                self._store.transitions.disown(left, timeout=END_TIME)
+            except StoreError as error:
+                logger.warning(
+                    "pool %s: a claim was not answered (%s), and what it may have started is not given back; it "
+                    "comes back by its lease, and may count as attempted",
+                    *(shown(self._config.name, LISTED), error.kind),
+                )
 
-        As many as the threads get through in `CLAIM_AHEAD`, and only when
-        half of that is missing: one call for many jobs costs what one for a
-        few does.
+    @property
+    def _for_one(self) -> bool:
+        """Whether to look for one job, in one trip instead of three: there are news, and somebody waits."""
+        return self._singles > 0
+
+    def _disown(self) -> None:
+        """Give back what an earlier claim may have started without our learning of it.
+
+        At once, and again when the server does not apply that claim any more:
+        it may have been on its way behind the first time.
         """
-        ahead = self._pace.ahead(CLAIM_AHEAD) if self._workers.moving else 0
-        limit = min(self._config.queue_size, max(0, self._workers.free) + ahead)
-        room = limit - self._taken()
-        return min(room, self._config.batch_size) if room > 0 and room * 2 >= limit else 0
+        for strategy in (self._strategy, self._for_news):
+            if strategy.unknown:
+                self._store.transitions.disown(strategy.unknown)
+                self._unknown += strategy.unknown
+                strategy.unknown.clear()
+        now = time.monotonic()
+        over = [unknown for unknown in self._unknown if unknown.until <= now]
+        if over:
+            self._store.transitions.disown(over)
+            self._unknown = [unknown for unknown in self._unknown if unknown.until > now]
 
     def _wait_for_room(self) -> None:
         began = time.monotonic()
@@ -135,19 +184,16 @@ class Fetcher(Service):
         stale = self._queue.take(lambda held: now - held.queued_at > patience)
         if self._workers.ready and now - self._workers.taken_at > patience:
             stale += self._workers.recall()
-        give_back(self._store, self._held, stale)
+        self._give_back(stale)
 
-    def _claim(self, room: int) -> Claimed:
-        """Claim up to `room` jobs.
-
-        News mostly means one job, and somebody waits for it: the first is
-        claimed alone, in one trip instead of three. If there are more, the
-        next call follows at once.
-        """
+    def _claim(self, room: Room) -> Claimed:
+        """Claim and accept what there is room for. If there are more than the news, the next call follows."""
         config = self._config
-        news = self._woken_by in ("local", "push")
-        strategy, room = (self._for_news, 1) if news else (self._strategy, room)
-        request = Request(self._types, room, config.name, config.lease)
+        strategy = self._for_news if self._for_one else self._strategy
+        self._singles = max(0, self._singles - 1)
+        starts = self._rules if room.starts else None
+        request = Request(self._types, room.jobs, config.name, config.lease, starts)
+        began = time.monotonic()
         try:
             claimed = strategy.claim(request)
         except StoreError as error:
@@ -155,20 +201,33 @@ class Fetcher(Service):
             if isinstance(error, StoreRefused):
                 self._store.forget()  # the collection may have been dropped, and its indexes with it
             raise
+        self.answered, self.looked_at = True, time.monotonic()
+        if claimed.documents and strategy is self._strategy:
+            self._rooms.observe(self.looked_at - began)
+        self._accept(claimed)  # before it is told: metrics that block must not keep it from the heartbeat
         won = len(claimed.documents)
-        self.observer.claimed(config.name, _result(claimed, room), won, claimed.conflicts, self._strategy.factor)
+        self.observer.claimed(
+            config.name, claimed.result(room.jobs), won, claimed.conflicts, self._strategy.factor
+        )
         return claimed
 
     def _accept(self, claimed: Claimed) -> None:
         """Queue what was won, or release it if the pool has begun to stop meanwhile."""
         if not claimed.documents:
             return
-        jobs = holding(claimed)
+        try:
+            jobs = holding(claimed, self._config.name)
+        except Exception:  # a foreign document among them: its neighbours are not to be lost with it
+            if claimed.started:
+                self._unknown.append(Unknown(claimed.token, None, time.monotonic()))
+            raise
         self._held.add(jobs)  # before the queue: from there on others may finish them
-        if self._queue.put(jobs):
+        if claimed.started and self._queue.pass_by(jobs, self._workers.hand):
+            tell_started(self._config.name, self._store, self.observer, jobs)
+        elif not claimed.started and self._queue.put(jobs):
             self._fetched()
         else:
-            give_back(self._store, self._held, jobs)
+            self._give_back(jobs)
 
     def _wait_for_news(self) -> None:
         if not len(self._held):
@@ -176,12 +235,17 @@ class Fetcher(Service):
         self.waiting = True
         self._idle()
         try:
-            woken = self._wait(self._poll * jitter())
+            woken = self._wait(min(self._poll * jitter(), self._until_disowned()))
         finally:
             self.waiting = False
         self._woken_by = self._source if woken else "poll"
+        self._singles = NEWS_CLAIMS if self._woken_by in ("local", "push") else 0
         # News that found nothing may be ahead of our clock: look again soon.
         self._poll = FIRST_POLL if woken else min(self._poll * 2, self._config.poll_interval)
+
+    def _until_disowned(self) -> float:
+        """Return in how many seconds something has to be disowned again."""
+        return min((unknown.until for unknown in self._unknown), default=inf) - time.monotonic()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for news, in slices so that a long wait is seen to be alive; return whether some came."""
@@ -210,9 +274,3 @@ class Fetcher(Service):
             and since < document["created_at"] < until
             for document in claimed.documents
         )
-
-
-def _result(claimed: Claimed, room: int) -> str:
-    if claimed.documents:
-        return "full" if len(claimed.documents) >= room else "partial"
-    return "contended" if claimed.tried else "empty"

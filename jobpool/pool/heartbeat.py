@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 from ..errors import StoreError
+from ..logs import bounded_logger_of
+from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..store import Store
-from .held import Held, HeldJobs, Stage
+from .held import Held, HeldJobs, Stage, lost_by_stage
 from .service import Periodic
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 
 class Heartbeat(Periodic):
@@ -27,12 +28,22 @@ class Heartbeat(Periodic):
     job is being finished.
     """
 
-    def __init__(self, name: str, store: Store, held: HeldJobs, lease: float, interval: float, observer: Observer):
-        super().__init__(f"{name}-heartbeat", observer, interval, at_once=False)
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        held: HeldJobs,
+        lease: float,
+        interval: float,
+        observer: Observer,
+        longest_run: float | None = None,
+    ) -> None:
+        super().__init__(f"{name}-heartbeat", observer, store.trouble, interval, at_once=False)
         self._pool = name
         self._store = store
         self._held = held
         self._lease = lease
+        self._longest_run = longest_run
 
     def act(self) -> None:
         """Extend every live lease.
@@ -41,7 +52,8 @@ class Heartbeat(Periodic):
             StoreUnavailable: Not confirmed. The next try follows at once; the
                 deadlines stay where they were.
         """
-        self._lose(self._expired(), "their leases ran out before a heartbeat was confirmed")
+        self._lose(self._expired(), "no heartbeat was confirmed within their leases")
+        self._lose(self._overrun(), f"their executors run for longer than longest_run, {self._longest_run} s")
         jobs = self._held.all()
         if not jobs:
             return
@@ -64,14 +76,21 @@ class Heartbeat(Periodic):
         now = time.monotonic()
         return [held for held in self._held.all() if now >= held.deadline and held.stage is not Stage.FINISHING]
 
+    def _overrun(self) -> list[Held]:
+        """Return the jobs that have run too long: their leases are to run out, so that somebody reaps them."""
+        if self._longest_run is None:
+            return []
+        latest = time.monotonic() - self._longest_run
+        return [held for held in self._held.all() if held.stage is Stage.RUNNING and held.running_since < latest]
+
     def _lose(self, jobs: list[Held], why: str) -> None:
-        lost = self._held.lose(held.claim for held in jobs)
+        lost = self._held.lose(jobs)
         if not lost:
             return
-        names = ", ".join(repr(held.claim.id) for held in lost[:5]) + (", ..." if len(lost) > 5 else "")
-        logger.warning("pool %s lost the claims of %d jobs (%s): %s", self._pool, len(lost), why, names)
         self.observer.leases_extended(self._pool, "lost", len(lost))
-        for stage in ("queued", "running"):
-            count = sum((held.stage is Stage.RUNNING) == (stage == "running") for held in lost)
-            if count:
-                self.observer.leases_lost(self._pool, stage, count)
+        for stage, count in lost_by_stage(lost).items():
+            self.observer.leases_lost(self._pool, stage, count)
+        logger.warning(
+            "pool %s lost the claims of %d jobs: %s; they may run elsewhere, late outcomes are refused: %s",
+            *(shown(self._pool, LISTED), len(lost), why, listed([held.claim.id for held in lost])),
+        )

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from ..job import Claim
 from ..store.claiming import Claimed
+from ..tracing import Attempt
+from .flag import Flag
+
+#: Two who wait may take the word from each other; it then comes this many seconds late.
+LOOK_AGAIN = 0.1
 
 
 class Stage(StrEnum):
     """Where a held job is inside the pool.
 
     QUEUED --starter--> STARTED --worker--> RUNNING --worker--> FINISHING
+
+    Up to STARTED nobody has called its executor. What the claim started as
+    well begins there.
     """
 
     QUEUED = "queued"
@@ -27,22 +37,40 @@ class Stage(StrEnum):
 class Held:
     """One job under a claim of this pool.
 
-    Fields: `document`, `claim`, `queued_at` immutable. `stage` is written by
+    Fields: `document`, `claim`, `pool`, `queued_at` immutable. `stage` is written by
     whoever has the job in hand (fetcher, starter, worker in turn: a job is in
-    one queue at a time). `deadline` is written by the heartbeat only; `lost`
-    turns True once, by anybody, and stays.
+    one queue at a time), `running_since` by the worker, before RUNNING, and `span`
+    as well, which is None unless the attempt is traced.
+    `deadline` is written by the heartbeat only; `lost` turns True once and
+    stays, `lost_while` says in which stage: both by `HeldJobs`, under its lock.
     """
 
-    __slots__ = ("attempt", "claim", "deadline", "document", "lost", "queued_at", "stage")
+    __slots__ = (
+        *("attempt", "claim", "deadline", "document", "lost", "lost_while", "pool", "queued_at", "running_since"),
+        *("span", "stage"),
+    )
 
-    def __init__(self, document: dict[str, Any], token: str, deadline: float, queued_at: float) -> None:
+    def __init__(
+        self,
+        document: dict[str, Any],
+        token: str,
+        deadline: float,
+        queued_at: float,
+        pool: str = "-",
+        *,
+        started: bool = False,
+    ) -> None:
         self.document = document
         self.claim = Claim(document["_id"], token, document["fence"])
-        self.attempt: int = document["attempts"] + 1
+        self.attempt: int = document["attempts"] + (not started)
         self.deadline = deadline
+        self.pool = pool
+        self.span: Attempt | None = None
         self.queued_at = queued_at
-        self.stage = Stage.QUEUED
+        self.stage = Stage.STARTED if started else Stage.QUEUED
+        self.running_since = queued_at
         self.lost = False
+        self.lost_while: Stage | None = None
 
     @property
     def type(self) -> str:
@@ -50,71 +78,128 @@ class Held:
         type: str = self.document["type"]
         return type
 
+    @property
+    def due_at(self) -> datetime:
+        """When the job was due for the first time (server time)."""
+        due_at: datetime = self.document.get("due_at") or self.document["run_at"]
+        return due_at
 
-def holding(claimed: Claimed) -> list[Held]:
+
+def holding(claimed: Claimed, pool: str = "-") -> list[Held]:
     """Return the jobs of a claim as held jobs."""
     now = time.monotonic()
-    return [Held(document, claimed.token, claimed.deadline, now) for document in claimed.documents]
+    token, deadline, started = claimed.token, claimed.deadline, claimed.started
+    return [Held(document, token, deadline, now, pool, started=started) for document in claimed.documents]
 
 
 class HeldJobs:
-    """All held jobs of a pool. Every accepted claim leaves it finished, released or lost.
+    """All claims of a pool. Every accepted claim leaves exactly once, and whoever lets it go counts it.
 
-    Keyed by claim, not by id: a pool may claim a job again that it holds
-    under an older claim and does not know to be lost yet.
+    Ways out: `remove` after its outcome was recorded or for its release,
+    `lose` before its executor was called, `abandon` at the end of a stop. A
+    claim that is lost while its executor runs is extended no more and nobody
+    waits for it, but it leaves only when its outcome has been tried.
 
-    Threads: any; `_lock` guards `_by_claim` and `_empty`'s state.
+    Kept by claim, not by id: a pool may claim a job again that it holds under
+    an older claim and does not know to be lost yet.
+
+    Threads: any; `_lock` guards `_held`, `_overdue` (dicts for their order,
+    their values mean nothing) and `_abandoned`. Waiting takes no lock: a
+    signal handler may stop the pool on top of the thread that waits.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_claim: dict[Claim, Held] = {}
-        self._changed = threading.Condition(self._lock)
+        self._held: dict[Held, None] = {}
+        self._overdue: dict[Held, None] = {}
+        self._abandoned: list[Held] = []
+        self._emptied = Flag()
 
     def add(self, jobs: Iterable[Held]) -> None:
         """Take `jobs` in."""
         with self._lock:
-            self._by_claim.update((held.claim, held) for held in jobs)
+            self._held.update(dict.fromkeys(jobs))
 
-    def remove(self, claims: Iterable[Claim]) -> None:
-        """Let `claims` go; those not held are passed over."""
+    def begin(self, held: Held) -> bool:
+        """Note that the executor is about to be called; False if it must not be: the claim is gone.
+
+        Under the lock, so that a claim lost at this instant was lost either
+        before its executor was called or while it runs, and counts as that.
+        """
         with self._lock:
-            for claim in claims:
-                self._by_claim.pop(claim, None)
-            if not self._by_claim:
-                self._changed.notify_all()
+            if held not in self._held:
+                return False
+            held.stage = Stage.RUNNING
+            return True
 
-    def lose(self, claims: Iterable[Claim]) -> list[Held]:
-        """Mark held jobs as lost and let them go, but for those whose outcome is being recorded.
+    def remove(self, jobs: Iterable[Held]) -> list[Held]:
+        """Let `jobs` go and return those that were there still."""
+        gone = []
+        with self._lock:
+            for held in jobs:
+                if held in self._held:
+                    del self._held[held]
+                elif held in self._overdue:
+                    del self._overdue[held]
+                else:
+                    continue
+                gone.append(held)
+            self._tell_if_empty_locked()
+        return gone
+
+    def lose(self, jobs: Iterable[Held]) -> list[Held]:
+        """Mark held jobs as lost and return those for which it is news, but for those being recorded.
 
         For those the recorder learns the truth: their lease may have ended
         because their finish just applied.
         """
         lost = []
         with self._lock:
-            for claim in claims:
-                held = self._by_claim.get(claim)
-                if held is not None and held.stage is not Stage.FINISHING:
-                    held.lost = True
-                    del self._by_claim[claim]
-                    lost.append(held)
-            if not self._by_claim:
-                self._changed.notify_all()
+            for held in jobs:
+                stage = held.stage  # read once: its worker may be about to finish it
+                if held not in self._held or stage is Stage.FINISHING:
+                    continue
+                held.lost, held.lost_while = True, stage
+                del self._held[held]
+                if stage is Stage.RUNNING:
+                    self._overdue[held] = None
+                lost.append(held)
+            self._tell_if_empty_locked()
         return lost
 
-    def all(self) -> list[Held]:
-        """Return the jobs held now."""
+    def abandon(self) -> list[Held]:
+        """Let everything go that is there still; return it and what earlier calls returned."""
         with self._lock:
-            return list(self._by_claim.values())
+            self._abandoned += [*self._held, *self._overdue]
+            self._held.clear()
+            self._overdue.clear()
+            self._tell_if_empty_locked()
+            return list(self._abandoned)
+
+    def all(self) -> list[Held]:
+        """Return the jobs whose leases are to be kept."""
+        with self._lock:
+            return list(self._held)
 
     def __len__(self) -> int:
-        return len(self._by_claim)
+        return len(self._held)
 
     def wait_empty(self, deadline: float | None) -> bool:
-        """Wait until nothing is held, or until the monotonic `deadline`; return whether it is empty."""
-        with self._lock:
-            return self._changed.wait_for(lambda: not self._by_claim, _remaining(deadline))
+        """Wait until no lease is kept, or until the monotonic `deadline`; return whether none is."""
+        while self._held:
+            self._emptied.clear()
+            left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            if self._held:
+                self._emptied.wait(left)
+        return True
+
+    def _tell_if_empty_locked(self) -> None:
+        if not self._held:
+            self._emptied.set()
 
 
-def _remaining(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
+def lost_by_stage(jobs: Iterable[Held]) -> Counter[str]:
+    """Return how many of lost jobs count for which stage of `Observer.leases_lost`."""
+    return Counter("running" if held.lost_while is Stage.RUNNING else "queued" for held in jobs)

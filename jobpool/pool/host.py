@@ -7,6 +7,7 @@ from typing import Protocol
 from ..executors import Executors
 from ..observer import Observer
 from ..store import Store
+from ..tracing import Tracing
 from .wakeups import Wakeups
 
 
@@ -24,6 +25,10 @@ class Host(Protocol):
     @property
     def observer(self) -> Observer:
         """Who hears of it."""
+
+    @property
+    def tracing(self) -> Tracing:
+        """Where spans go."""
 
     @property
     def data_limit(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
+
 #: What a job costs this process at the least, whatever its executor does: claiming, handing
 #: over and recording take some 50 us of the interpreter lock, so 20 ms hold 400 jobs at the most.
 OVERHEAD = 50e-6
@@ -34,6 +37,11 @@ class Pace:
         """Return the expected seconds until the pool is through with one more job of `type`; None if unknown."""
         known = self._by_type.get(type)
         return None if known is None else max(known / self._threads, OVERHEAD)
+
+    def ahead_of_all(self, types: Iterable[str], seconds: float) -> int:
+        """Return how many jobs the pool runs in `seconds` if all are of the slowest of `types`; 0 if unknown."""
+        slowest = max((self._by_type.get(type, inf) for type in types), default=inf)
+        return int(seconds / max(slowest / self._threads, OVERHEAD))
 
     def ahead(self, seconds: float) -> int:
         """Return how many jobs, of the kinds seen lately, the pool runs in `seconds`."""

@@ -31,6 +31,17 @@ class ClaimedQueue:
                 self._jobs.extend(jobs)
             return not self._closed
 
+    def pass_by(self, jobs: list[Held], hand: Callable[[list[Held]], None]) -> bool:
+        """Call `hand` with `jobs` that need not wait and return True; refuse them and return False once closed.
+
+        Under the lock, so that whoever closes the queue finds there what was
+        handed over: `hand` must only compute.
+        """
+        with self._lock:
+            if not self._closed:
+                hand(jobs)
+            return not self._closed
+
     def take(self, fits: Callable[[Held], bool]) -> list[Held]:
         """Remove and return jobs from the head for as long as `fits` says so; never waits.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
+from ..logs import bounded_logger_of
+from ..names import listed
 from ..observer import Observer
 from ..store import Store
 from .service import Periodic
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 
 class Reaper(Periodic):
@@ -18,7 +18,7 @@ class Reaper(Periodic):
     """
 
     def __init__(self, name: str, store: Store, interval: float, observer: Observer) -> None:
-        super().__init__(f"{name}-reaper", observer, interval, at_once=True)
+        super().__init__(f"{name}-reaper", observer, store.trouble, interval, at_once=True)
         self._store = store
 
     def act(self) -> None:
@@ -27,12 +27,16 @@ class Reaper(Periodic):
 
 
 def reap(store: Store, observer: Observer) -> None:
-    """Take back all expired jobs, log and count them."""
-    for item in store.reaping.reap():
-        logger.warning(
-            "%d jobs of type %r had an expired lease and are %s",
-            item.jobs,
-            item.type,
-            "pending again" if item.result == "requeued" else "failed with WorkerLost",
-        )
+    """Take back all expired jobs, count them by type, and log them in one line."""
+    reaped = store.reaping.reap()
+    for item in reaped:
         observer.reaped(item.type, item.result, item.jobs)
+    if not reaped:
+        return
+    again, failed = (sum(item.jobs for item in reaped if item.result == name) for name in ("requeued", "failed"))
+    types = sorted({item.type for item in reaped})
+    logger.warning(
+        "took back %d jobs whose leases had run out, %d pending again, %d failed with WorkerLost; was a worker "
+        "killed or cut off? types: %s",
+        *(again + failed, again, failed, listed(types)),
+    )

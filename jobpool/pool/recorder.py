@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from ..current import log_fields
 from ..data import ENCODING_ERRORS
 from ..errors import OutcomeRefused, StoreUnavailable
+from ..logs import bounded_logger_of
+from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..outcome import Finish, Outcome, describe
 from ..store import Store
@@ -18,7 +20,7 @@ from .held import Held, HeldJobs
 from .pace import Pace
 from .service import FIRST_PAUSE, Service, jitter
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 #: Outcomes in one command. While one group is written the next gathers, so the size finds itself.
 GROUP = 500
@@ -51,7 +53,7 @@ class Recorder(Service):
     def __init__(
         self, name: str, store: Store, held: HeldJobs, pace: Pace, observer: Observer, done: Callable[[], None]
     ) -> None:
-        super().__init__(f"{name}-recorder", observer)
+        super().__init__(f"{name}-recorder", observer, store.trouble)
         self._pool = name
         self._store = store
         self._held = held
@@ -110,28 +112,40 @@ class Recorder(Service):
         return group
 
     def _record(self, group: list[Record]) -> None:
-        finishes = [Finish(record.held.claim, record.outcome) for record in group]
+        finishes = [Finish(record.held.claim, record.outcome, record.held.due_at) for record in group]
         try:
             applied = self._store.transitions.finish(finishes, timeout=self._time_left())
         except UNSTORABLE as error:
             self._isolate(group, error)
             return
-        self._held.remove(record.held.claim for record in group)
-        lost = 0
-        for record in group:
+        refused = {record.held for record in group if record.held.claim not in applied}
+        self._count(group, refused)
+        news = [held.claim.id for held in refused if not held.lost]
+        if news:
+            logger.warning(
+                "pool %s lost the claims of %d jobs while they ran; their outcomes are refused, others may "
+                "follow: %s",
+                *(shown(self._pool, LISTED), len(news), listed(news)),
+            )
+
+    def _count(self, group: list[Record], refused: Collection[Held]) -> None:
+        """Let the claims of `group` go and count each once: here, unless a stop abandoned it before."""
+        gone = self._held.remove(record.held for record in group)
+        there = set(gone)
+        ours = group if len(gone) == len(group) else [record for record in group if record.held in there]
+        for record in ours:
             self._pace.observe(record.held.type, record.duration)
             name, failed = record.outcome.name, record.outcome.error
-            if record.held.claim not in applied:
-                lost += 1
+            if refused and record.held in refused:
                 name = "lost"
-                logger.warning(
-                    "job %r: attempt %d ended after its claim was lost; the outcome is not recorded",
-                    record.held.claim.id,
-                    record.held.attempt,
-                )
             self.observer.finished(record.held.type, name, record.duration, failed.type if failed else None)
-        if lost:
-            self.observer.leases_lost(self._pool, "finishing", lost)
+            if record.held.span is not None:
+                record.held.span.settled(name)
+            if record.outcome.final and name != "lost":
+                self.observer.completed(record.held.type, self._store.clock.since(record.held.due_at))
+        news = sum(not held.lost for held in gone if held in refused) if refused else 0
+        if news:  # of the others the heartbeat has told while they ran
+            self.observer.leases_lost(self._pool, "finishing", news)
 
     def _isolate(self, group: list[Record], error: Exception) -> None:
         """Record one by one what could not be recorded together, and the culprit as failed.
@@ -145,16 +159,27 @@ class Recorder(Service):
             return
         record = group[0]
         held = record.held
-        logger.error("job %r: its outcome cannot be stored (%s)", held.claim.id, type(error).__name__)
+        logger.error(
+            "the outcome of job %s cannot be stored (%s); the job fails with that error: return less, or other "
+            "values",
+            *(shown(held.claim.id), type(error).__name__),
+            extra=log_fields(held),
+        )
         if record.outcome.error is None:
             failed = Outcome(error=describe(error, held.attempt))
             self._record([Record(held, failed, record.duration)])
         else:
-            self._held.remove([held.claim])  # not even the error: its lease ends it
+            self._count([record], {held})  # not even the error: its lease ends it
 
     def flush(self, deadline: float) -> None:
         """Record what is there, after the thread ended, until the deadline; the rest stays held."""
         self._deadline = deadline
+        try:
+            self._flush(deadline)
+        finally:
+            self._trouble.left(self)
+
+    def _flush(self, deadline: float) -> None:
         pause = threading.Event()
         while True:
             self._kept = self._kept or self._left()

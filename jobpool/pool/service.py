@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
 from abc import ABC, abstractmethod
 
 from ..errors import StoreError
+from ..logs import bounded_logger_of
+from ..names import shown
 from ..observer import Observer
+from ..trouble import REMIND_AFTER, Trouble
+from .flag import Flag
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 #: After an error a service waits this long, doubling to the longest: a server that
 #: restarts is not met by every thread of every worker at once (the wait has jitter).
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-#: While the store is away each service says so once a minute.
-REMIND_AFTER = 60.0
+#: What an ending thread still does takes microseconds. The wait for it has a bound because
+#: `Thread.join` never returns to a signal handler that runs on top of the same join.
+LAST_LINES = 1.0
+LONGEST_JITTER = 1.25
 
 
 class Service(ABC):
     """A named thread that repeats `run_once` until it is told to stop, whatever that raises.
 
-    Fields: `name`, `observer` immutable; `_failing_since`, `_reminded_at`,
-    `_pause` belong to the thread; `_stopping` and `advanced_at` are read by
-    anybody (an event and a float).
+    Fields: `name`, `observer` and `_trouble` immutable; `_failing_since`, `_reminded_at`,
+    `_pause` belong to the thread; `_stopping`, `advanced_at` and `failed_by` are read by
+    anybody (an event, a float, and None or a text that names the last error).
 
     Threads: `start`, `stop` and `join` from any thread; each may be repeated.
     """
 
-    def __init__(self, name: str, observer: Observer) -> None:
+    def __init__(self, name: str, observer: Observer, trouble: Trouble) -> None:
         self.name = name
         self.observer = observer
+        self._trouble = trouble
         self.advanced_at = time.monotonic()
-        self._stopping = threading.Event()
+        self._stopping = Flag()
+        self._ended = Flag()
         self._thread = threading.Thread(target=self._run, name=f"jobpool-{name}")
         self._failing_since: float | None = None
+        self.failed_by: str | None = None
         self._reminded_at = 0.0
         self._pause = FIRST_PAUSE
 
@@ -50,6 +58,7 @@ class Service(ABC):
 
     def start(self) -> None:
         """Start the thread."""
+        self.advanced_at = time.monotonic()  # it may have been made long ago
         self._thread.start()
 
     def stop(self) -> None:
@@ -59,9 +68,17 @@ class Service(ABC):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread's end and return whether it ended in time."""
-        if self._thread.ident is not None:
-            self._thread.join(None if timeout is None else max(0.0, timeout))
-        return not self._thread.is_alive()
+        if self._thread.ident is None:
+            return True
+        if not self._ended.wait(timeout):
+            return False
+        self._thread.join(LAST_LINES)
+        return True
+
+    @property
+    def begun(self) -> bool:
+        """Whether the thread was started."""
+        return self._thread.ident is not None
 
     @property
     def alive(self) -> bool:
@@ -78,7 +95,21 @@ class Service(ABC):
         """Whether the thread was told to end."""
         return self._stopping.is_set()
 
+    def at_end(self) -> None:
+        """Leave nothing behind: called on the thread after its last step, whatever that was."""
+        return
+
     def _run(self) -> None:
+        try:
+            self._repeat()
+            self.at_end()
+        except BaseException as error:  # noqa: BLE001  (the thread ends in any case)
+            logger.debug("%s: %r at its end", self.name, error)
+        finally:
+            self._trouble.left(self)
+            self._ended.set()
+
+    def _repeat(self) -> None:
         while not self._stopping.is_set():
             try:
                 self.step()
@@ -93,39 +124,43 @@ class Service(ABC):
             self._failed(error)
         except BaseException as error:  # noqa: BLE001  (a dead service would be a deaf pool)
             self.observer.internal_error(self.name.rpartition("-")[2])
-            self._failed(error)
+            self._survived(error)
         else:
             self._recovered()
             return True
         return False
 
-    def _failed(self, error: BaseException) -> None:
-        now = time.monotonic()
-        if self._failing_since is None:
-            self._failing_since, self._reminded_at = now, now
-            self._say(error, "retrying")
-        elif now - self._reminded_at >= REMIND_AFTER:
-            self._reminded_at = now
-            self._say(error, f"failing for {now - self._failing_since:.0f} s, still retrying")
+    def _failed(self, error: StoreError) -> None:
+        """Tell of a call that failed, together with all others of this store."""
+        self._failing_since = self._failing_since or time.monotonic()
+        self.failed_by = f"{error.operation or type(error).__name__} ({error.kind})"
+        logger.debug("%s: %s; retrying", self.name, error)
+        self._trouble.met(self, error)
         self._stopping.wait(self._pause_with_jitter())
 
-    def _say(self, error: BaseException, then: str) -> None:
-        foreseen = isinstance(error, StoreError)
-        logger.log(
-            logging.WARNING if foreseen else logging.ERROR,
-            "%s: %s; %s",
-            self.name,
-            error if foreseen else type(error).__name__,
-            then,
-            exc_info=None if foreseen else error,
-        )
+    def _survived(self, error: BaseException) -> None:
+        """Tell of an error that nobody foresaw, with its traceback: at first, then once a minute."""
+        now = time.monotonic()
+        if self._failing_since is None or now - self._reminded_at >= REMIND_AFTER:
+            self._reminded_at = now
+            logger.error(
+                "%s: an error of jobpool itself, please report it: %s; the thread goes on",
+                *(shown(self.name), type(error).__name__),
+                exc_info=error,
+            )
+        self._failing_since = self._failing_since or now
+        self.failed_by = type(error).__name__
+        self._stopping.wait(self._pause_with_jitter())
 
     def _recovered(self) -> None:
         self.advanced_at = time.monotonic()
         if self._failing_since is not None:
-            logger.info("%s: works again after %.1f s", self.name, self.advanced_at - self._failing_since)
-            self._failing_since = None
+            logger.debug("%s: works again after %.1f s", self.name, self.advanced_at - self._failing_since)
+            self._failing_since = self.failed_by = None
             self._pause = FIRST_PAUSE
+            self._trouble.over(self)
+        elif self._trouble.pending:
+            self._trouble.tell()
 
     def _pause_with_jitter(self) -> float:
         pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
@@ -138,11 +173,11 @@ class Periodic(Service):
     Fields: `_due_at` belongs to the thread.
     """
 
-    def __init__(self, name: str, observer: Observer, interval: float, *, at_once: bool) -> None:
-        super().__init__(name, observer)
+    def __init__(self, name: str, observer: Observer, trouble: Trouble, interval: float, *, at_once: bool) -> None:
+        super().__init__(name, observer, trouble)
         self._interval = interval
         self._due_at = time.monotonic() if at_once else self._next()
-        self._woken = threading.Event()
+        self._woken = Flag()
 
     @abstractmethod
     def act(self) -> None:
@@ -162,9 +197,9 @@ class Periodic(Service):
             self._due_at = self._next()
 
     def _next(self) -> float:
-        return time.monotonic() + self._interval * jitter() / 1.25
+        return time.monotonic() + self._interval * jitter() / LONGEST_JITTER
 
 
 def jitter() -> float:
     """Return a factor between 0.75 and 1.25: services of many pools must not march in step."""
-    return 0.75 + random.random() / 2
+    return LONGEST_JITTER - random.random() / 2

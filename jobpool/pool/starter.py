@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 
 from ..executors import Executors
+from ..logs import bounded_logger_of
+from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..store import Store
 from ..store.transitions import Start
-from .giving_back import give_back
-from .held import Held, HeldJobs, Stage
+from .flag import Flag
+from .giving_back import GivingBack
+from .held import Held, HeldJobs, Stage, lost_by_stage
 from .pace import Pace
 from .queue import ClaimedQueue
 from .service import Service
+from .telling import tell_started
 from .workers import Workers
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 #: A crash counts a job marked running as attempted, so the starter looks ahead only this
-#: far. Shorter than some four durable writes, threads would wait for it.
+#: far, and two trips to the server. Shorter than some four durable writes, threads would wait for it.
 LOOK_AHEAD = 0.02
 
 
@@ -29,7 +31,7 @@ class Starter(Service):
     """Takes queued jobs whose turn is near, starts them in the store, hands them to the workers.
 
     Fields: `_uncertain` belongs to the thread (and to `leftover` after its
-    end), others read its length; `low_water` is an int that others read.
+    end), others read its length.
     """
 
     def __init__(
@@ -38,23 +40,24 @@ class Starter(Service):
         store: Store,
         executors: Executors,
         held: HeldJobs,
+        give_back: GivingBack,
         queue: ClaimedQueue,
         workers: Workers,
         pace: Pace,
         observer: Observer,
         room: Callable[[], None],
     ) -> None:
-        super().__init__(f"{name}-starter", observer)
-        self.low_water = 0
+        super().__init__(f"{name}-starter", observer, store.trouble)
         self._pool = name
         self._store = store
         self._executors = executors
         self._held = held
+        self._give_back = give_back
         self._queue = queue
         self._workers = workers
         self._pace = pace
         self._room = room
-        self._news = threading.Event()
+        self._news = Flag()
         self._uncertain: list[Held] = []
 
     def wake(self) -> None:
@@ -76,7 +79,7 @@ class Starter(Service):
         self._uncertain = self._start(self._uncertain)
         self._drop_expired()  # the start may have taken its time
         if self.stopping:
-            give_back(self._store, self._held, self._uncertain)  # nobody would take them any more
+            self._give_back(self._uncertain)  # nobody would take them any more
         else:
             self._hand_over(self._uncertain)
         self._uncertain = []
@@ -92,12 +95,13 @@ class Starter(Service):
         return left
 
     def _turn_is_near(self) -> Callable[[Held], bool]:
-        """Return a test that lets through what fits the free threads, then what runs within `LOOK_AHEAD`."""
+        """Return a test that lets through what fits the free threads, then what runs within the look-ahead."""
         free = self._workers.free
         moving = self._workers.moving
         ahead = max(0, -free)
-        mean = LOOK_AHEAD / max(self._pace.ahead(LOOK_AHEAD), 1)
-        time_left = LOOK_AHEAD - ahead * mean
+        reach = LOOK_AHEAD + 2 * self._store.round_trip
+        mean = reach / max(self._pace.ahead(reach), 1)
+        time_left = reach - ahead * mean
 
         def near(held: Held) -> bool:
             nonlocal free, time_left
@@ -125,7 +129,8 @@ class Starter(Service):
             return
         self._store.transitions.release([held.claim for held in expired])
         self._lose(expired)
-        self._uncertain = [held for held in self._uncertain if not held.lost]
+        gone = set(expired)
+        self._uncertain = [held for held in self._uncertain if held not in gone]
 
     def _start(self, group: list[Held]) -> list[Held]:
         """Start `group` in the store and return the jobs that are ours to run."""
@@ -146,25 +151,19 @@ class Starter(Service):
     def _hand_over(self, started: list[Held]) -> None:
         if not started:
             return
-        now, server_now = time.monotonic(), self._store.clock.now()
         for held in started:
             held.stage = Stage.STARTED
-            wait = (server_now - held.document["run_at"]).total_seconds()
-            self.observer.started(self._pool, held.type, max(wait, 0.0), now - held.queued_at)
-        self.low_water = len(started) // 2
+        tell_started(self._pool, self._store, self.observer, started)
         self._workers.hand(started)
 
     def _lose(self, group: list[Held]) -> None:
         """Let claims go that are not ours any more; their executors are not called."""
-        known = [held for held in group if not held.lost]  # of the others the heartbeat has told
-        for held in known:
-            held.lost = True
-        self._held.remove(held.claim for held in group)
-        if known:
-            logger.warning(
-                "pool %s: the claims of %d jobs were lost before they started (%r first); they are not run here",
-                self._pool,
-                len(known),
-                known[0].claim.id,
-            )
-            self.observer.leases_lost(self._pool, "queued", len(known))
+        lost = self._held.lose(group)  # of the others the heartbeat has told
+        if not lost:
+            return
+        for stage, count in lost_by_stage(lost).items():
+            self.observer.leases_lost(self._pool, stage, count)
+        logger.warning(
+            "pool %s lost the claims of %d jobs before they started; they are not run here: %s",
+            *(shown(self._pool, LISTED), len(lost), listed([held.claim.id for held in lost])),
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import datetime
 from ..observer import Observer
 from ..store import Store
 from ..store.watching import Watch
+from .flag import Flag
 from .service import Service
 
 #: How long the server holds an empty answer back: the longest that `stop` waits for this thread.
@@ -40,12 +40,12 @@ class Waker(Service):
     """
 
     def __init__(self, name: str, store: Store, observer: Observer, listeners: tuple[Listener, ...]) -> None:
-        super().__init__(f"{name}-waker", observer)
+        super().__init__(f"{name}-waker", observer, store.trouble)
         self.pushing_since: datetime | None = None
         self.listeners = listeners
         self._store = store
         self._watch: Watch | None = None
-        self._somebody_waits = threading.Event()
+        self._somebody_waits = Flag()
 
     def wake(self) -> None:
         """Say that a fetcher waits for news. Threads: any."""
@@ -67,12 +67,9 @@ class Waker(Service):
         if types:
             self._tell(types)
 
-    def step(self) -> bool:
-        """As `Service.step`; at the end of the thread its stream is closed."""
-        fine = super().step()
-        if self.stopping:
-            self._close()
-        return fine
+    def at_end(self) -> None:
+        """Close the stream."""
+        self._close()
 
     def _fresh_watch(self) -> Watch:
         if self._watch is not None and time.monotonic() - self._watch.read_at > STALE_AFTER:

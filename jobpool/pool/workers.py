@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
 
-from .held import Held, Stage
+from ..current import log_fields
+from ..logs import bounded_logger_of
+from ..names import shown
+from .held import Held
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 #: An idle thread takes microseconds to end; this bounds a machine that is very busy.
 IDLE_END = 2.0
@@ -19,16 +22,36 @@ IDLE_END = 2.0
 STALLED_AFTER = 1.0
 
 
-class _Seat:
-    """What one worker thread does. Written by that thread only, read by any."""
+class Seated(NamedTuple):
+    """A job on its thread, since when (monotonic)."""
 
-    __slots__ = ("busy_seconds", "held", "since", "thread")
+    held: Held
+    since: float
+    thread: threading.Thread
+
+
+class _Seat:
+    """What one worker thread does. Written by that thread only, read by any.
+
+    It waits, or it has a job in hand, or it is between the two, where it should
+    not be for long: `since` is when that began, or when the job in hand did.
+    """
+
+    __slots__ = ("busy_seconds", "held", "since", "thread", "waits")
 
     def __init__(self) -> None:
         self.held: Held | None = None
+        self.waits = True
         self.since = 0.0
         self.busy_seconds = 0.0
         self.thread: threading.Thread | None = None
+
+    def look(self) -> Seated | None:
+        """Return what goes on here, if anything."""
+        held, since, thread = self.held, self.since, self.thread
+        if held is None or thread is None or held is not self.held:  # `since` may be of the next one
+            return None
+        return Seated(held, since, thread)
 
 
 class Workers:
@@ -39,18 +62,22 @@ class Workers:
     matter.
 
     Fields: `taken_at` is written by all workers (the latest wins, which is
-    meant); everything else is immutable after `start`.
+    meant), `low_water` by who hands over, `_last_words` by `stop`; everything
+    else is immutable after `start`.
     """
 
     def __init__(self, threads: int, name: str, handle: Callable[[Held], None], freed: Callable[[], None]) -> None:
         self.threads = threads
         self.taken_at = time.monotonic()
+        #: At so few jobs that wait for a thread it is time for more.
+        self.low_water = 0
         self._handle = handle
         self._freed = freed
         self._ready: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
         self._seats = [_Seat() for _ in range(threads)]
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"jobpool-{name}-worker")
         self._loops: list[Future[None]] = []
+        self._last_words = 0
 
     def start(self) -> None:
         """Start all threads."""
@@ -58,7 +85,8 @@ class Workers:
             self._loops.append(self._executor.submit(self._loop, seat))
 
     def hand(self, jobs: list[Held]) -> None:
-        """Queue started jobs for the threads."""
+        """Queue started jobs for the threads; never waits."""
+        self.low_water = len(jobs) // 2
         for held in jobs:
             self._ready.put(held)
 
@@ -81,6 +109,7 @@ class Workers:
         The executor's shutdown does not wait for what runs longer: those
         threads are left behind with the jobs they run.
         """
+        self._last_words += 1
         self._ready.put(None)  # each thread that ends hands it on to the next
         self._executor.shutdown(wait=False)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -94,10 +123,14 @@ class Workers:
         """Return the jobs whose executors run now."""
         return [held for seat in self._seats if (held := seat.held) is not None]
 
+    def seated(self) -> list[Seated]:
+        """Return the jobs whose executors run now, with their threads."""
+        return [seated for seat in self._seats if (seated := seat.look()) is not None]
+
     @property
     def ready(self) -> int:
         """How many started jobs wait for a thread."""
-        return self._ready.qsize()
+        return max(0, self._ready.qsize() - self._last_words)
 
     @property
     def busy(self) -> int:
@@ -107,7 +140,8 @@ class Workers:
     @property
     def free(self) -> int:
         """How many threads have neither a job nor one waiting for them; negative if more wait than that."""
-        return self.threads - self.busy - self.ready
+        ready = self.ready  # first: a job that is taken meanwhile counts twice rather than not at all
+        return self.threads - ready - self.busy
 
     @property
     def moving(self) -> bool:
@@ -126,9 +160,14 @@ class Workers:
         return max((now - seat.since for seat in self._seats if seat.held is not None), default=0.0)
 
     @property
-    def alive(self) -> bool:
-        """Whether every thread is there."""
-        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+    def ended(self) -> int:
+        """How many threads were there and have ended."""
+        return sum(loop.done() for loop in self._loops)
+
+    def between_jobs(self, since: float) -> int:
+        """Return how many threads have neither had a job in hand nor waited for one since a monotonic instant."""
+        seats = [seat for seat in self._seats if seat.held is None and not seat.waits]
+        return sum(seat.since < since for seat in seats)
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is one of the threads."""
@@ -138,14 +177,22 @@ class Workers:
         seat.thread = threading.current_thread()
         while (held := self._ready.get()) is not None:
             seat.since = self.taken_at = time.monotonic()
+            seat.waits = False
             seat.held = held
-            held.stage = Stage.RUNNING
+            held.running_since = seat.since
             try:
                 self._handle(held)
             except BaseException:  # a worker thread outlives everything
-                logger.exception("a worker thread met an unexpected error with job %r", held.claim.id)
+                logger.exception(
+                    "an error of jobpool itself with job %s, please report it; its lease ends it",
+                    shown(held.claim.id),
+                    extra=log_fields(held),
+                )
             finally:
-                seat.busy_seconds += time.monotonic() - seat.since
+                now = time.monotonic()
+                seat.busy_seconds += now - seat.since
+                seat.since = now
                 seat.held = None
                 self._freed()  # only now does `free` count this thread
+                seat.waits = True
         self._ready.put(None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -22,8 +21,9 @@ from ..data import CODEC
 from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
-from .failures import kind_of, translate
+from .failures import cause_of, kind_of, translate
 from .server import Server, ServerClock
+from .uris import redact_uri, scrub
 
 Client = MongoClient[Any]
 Database = pymongo.database.Database[Any]
@@ -34,7 +34,7 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 CLOSE_TIME = 1.0
 HELLO_TRIES = 3
 #: Operations after whose failure nothing can have been changed.
-READ_ONLY = frozenset(("hello", "get", "find", "count"))
+READ_ONLY = frozenset(("hello", "get", "find", "count", "stats"))
 
 
 def open_client(uri: str | None) -> Client:
@@ -49,13 +49,13 @@ def open_client(uri: str | None) -> Client:
     if not isinstance(address, str) or not address.startswith(SCHEMES):
         shown = redact_uri(str(address))
         raise InvalidConfiguration(f"a MongoDB URI begins with {' or '.join(SCHEMES)}, not {shown!r}")
-    # What the URI says wins: an option given here would not let it.
-    name = None if "appname=" in address.lower() else "jobpool"
+    # What the URI says wins: an option given here would not let it, and None is one.
+    named: dict[str, Any] = {} if "appname=" in address.lower() else {"appname": "jobpool"}
     try:
-        return MongoClient(address, appname=name)
-    except (PyMongoError, ValueError, TypeError) as error:
-        text = str(error).replace(str(address), redact_uri(str(address)))
-        raise InvalidConfiguration(f"cannot use the MongoDB URI {redact_uri(str(address))}: {text}") from None
+        return MongoClient(address, **named)
+    except (PyMongoError, ValueError, TypeError, OSError) as error:  # OSError: a certificate that cannot be read
+        text = scrub(str(error), address)
+        raise InvalidConfiguration(f"cannot use the MongoDB URI {redact_uri(address)}: {text}") from None
 
 
 def collection_of(
@@ -99,20 +99,6 @@ def close_client(client: Client) -> None:
         client.close()
 
 
-_SECRET_OPTION = re.compile(r"(?i)((?:password|token|secret|authmechanismproperties)[^=&?]*=)[^&]*")
-
-
-def redact_uri(uri: str) -> str:
-    """Return `uri` with its password and secret options masked, fit for logs and errors."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return "***" if "@" in uri else uri
-    credentials, at, host = rest.rpartition("@")
-    if at:
-        rest = f"{credentials.partition(':')[0]}:***@{host}"
-    return _SECRET_OPTION.sub(r"\1***", f"{scheme}{separator}{rest}")
-
-
 class Connection:
     """The jobs collection with its settings pinned, and the frame every call runs in.
 
@@ -146,6 +132,8 @@ class Connection:
         self.timeout = timeout
         self.observer = observer
         self.clock = ServerClock(self._server_time)
+        #: Called when an index turns out to be missing: it was dropped, perhaps with the collection.
+        self.forget: Callable[[], None] = lambda: None
         self._pid = os.getpid()
 
     def learn(self, server: Server) -> None:
@@ -184,14 +172,27 @@ class Connection:
         try:
             with pymongo.timeout(None if math.isinf(limit) else limit):
                 yield
-        except (PyMongoError, OSError) as error:
+        except (PyMongoError, OSError, OverflowError) as raised:
+            error = cause_of(raised)
+            if error is None:
+                raise
             kind = kind_of(error)
             self.clock.forget()
             if not translated:
                 raise
-            raise translate(error, what or operation, writes=operation not in READ_ONLY) from error
+            writes = operation not in READ_ONLY
+            translated_error = translate(error, what or operation, operation=operation, writes=writes)
+            if translated_error.kind == "index":
+                self.forget()
+            raise translated_error from raised
         finally:
             self.observer.store_operation(operation, time.monotonic() - began, kind)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the server that takes the writes and back; 0 if the driver has not measured it yet."""
+        servers = self.client.topology_description.server_descriptions().values()
+        return max((server.round_trip_time or 0.0 for server in servers if server.is_writable), default=0.0)
 
     def hello(self) -> Document:
         """Return what the server says of itself; call it within `call`.

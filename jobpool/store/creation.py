@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from ..errors import DuplicateJob, StoreUnavailable
 from ..job import REVIVABLE, Job, State
+from ..names import shown
 from .connection import Connection
 from .documents import CLAIM_MARKS, Document, to_job
 
@@ -21,7 +22,9 @@ ON_DUPLICATE = (KEEP, REVIVE, RAISE)
 
 _REVIVABLE = {"$in": sorted(REVIVABLE)}
 #: A revived job starts its life again; `fence` and `errors` tell of the one before.
-_NEW_LIFE = dict.fromkeys((*CLAIM_MARKS, "started_at", "finished_at", "result", "error", "expire_at"), "")
+_NEW_LIFE = dict.fromkeys(
+    (*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"), ""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Creation:
             PyMongoError: With a session, the driver's error as it is, for the
                 retry of the transaction.
         """
-        what = f"creating job {document['_id']!r}"
+        what = f"creating job {shown(document['_id'])}"
         with self._connection.call("create", what=what, translated=session is None):
             if self._insert(document, session):
                 return to_job(document, created=True), "inserted"
@@ -90,7 +93,7 @@ class Creation:
                 return to_job(revived), "revived"
         stored = self._jobs.find_one({"_id": id}, session=session)
         if stored is None:  # removed between our two looks
-            raise StoreUnavailable(f"job {id!r} was removed while it was created; create it again")
+            raise StoreUnavailable(f"job {shown(id)} was removed while it was created; create it again")
         if on_duplicate == RAISE:
             raise DuplicateJob(id, stored["state"])
         return to_job(stored), "duplicate"
@@ -103,7 +106,7 @@ class Creation:
         With ``raise`` nothing of the batch is inserted when one of it exists
         already, unless another producer comes in between.
         """
-        what = f"creating {len(documents)} jobs from {documents[0]['_id']!r}"
+        what = f"creating {len(documents)} jobs from {shown(documents[0]['_id'])}"
         with self._connection.call("create", what=what, translated=session is None):
             known: frozenset[int] = frozenset()
             if session is not None or on_duplicate == RAISE:
@@ -157,18 +160,18 @@ class Creation:
             by_run_at.setdefault(documents[index]["run_at"], []).append(documents[index]["_id"])
         revived = 0
         for run_at, ids in by_run_at.items():
-            answer = self._jobs.update_many(
-                {"_id": {"$in": ids}, "state": _REVIVABLE}, _revival({"run_at": run_at}), session=session
-            )
+            revival = _revival({"run_at": run_at, "trace": documents[0].get("trace")})  # of all the same
+            answer = self._jobs.update_many({"_id": {"$in": ids}, "state": _REVIVABLE}, revival, session=session)
             revived += answer.modified_count
         return revived
 
 
 def _revival(document: Document) -> Document:
-    return {
-        "$set": {"state": State.PENDING.value, "run_at": document["run_at"], "attempts": 0},
-        "$unset": _NEW_LIFE,
-    }
+    """Return the update that makes a job pending again, for the producer whose trace `document` carries."""
+    begin: Document = {"state": State.PENDING.value, "run_at": document["run_at"], "attempts": 0}
+    if trace := document.get("trace"):
+        return {"$set": {**begin, "trace": trace}, "$unset": _NEW_LIFE}
+    return {"$set": begin, "$unset": {**_NEW_LIFE, "trace": ""}}
 
 
 def _is_id(details: Any) -> bool:

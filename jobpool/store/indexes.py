@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.collection import Collection
 
-from ..errors import IndexMismatch
+from ..errors import IndexMismatch, StoreError, StoreRefused
 from ..job import State
+from ..logs import bounded_logger_of
 from .connection import Connection
+from .documents import Document
 
-logger = logging.getLogger(__name__)
+logger = bounded_logger_of(__name__)
 
 #: The claim names it as a hint: a plan cache must never choose another one.
 CLAIM_INDEX = "jobpool_claim"
 LEASE_INDEX = "jobpool_lease"
+FAILED_INDEX = "jobpool_failed"
+
+BY_ID = [("_id", ASCENDING)]
 
 #: What the claim's candidates are read from; `state` is a key so that the read is covered.
 CLAIM_KEYS = [
@@ -40,11 +48,23 @@ INDEXES = (
         expireAfterSeconds=0,
     ),
     IndexModel(
-        [("type", ASCENDING), ("finished_at", DESCENDING)],
-        name="jobpool_failed",
+        # `state` is a key so that counting is covered.
+        [("state", ASCENDING), ("type", ASCENDING), ("finished_at", DESCENDING)],
+        name=FAILED_INDEX,
         partialFilterExpression={"state": State.FAILED.value},
     ),
 )
+
+
+#: Options that decide what an index holds, or what it does to documents. Others are left to their owner.
+_OPTIONS = ("partialFilterExpression", "expireAfterSeconds", "unique", "sparse", "hidden", "collation")
+#: Two indexes that agree in these may be one to MongoDB, whatever their names.
+_IDENTITY = ("keys", "partialFilterExpression")
+#: The same keys under another name, and the same name with other keys or options.
+_CONFLICTS = {85, 86}
+_UNAUTHORIZED = 13
+
+_Refused = TypeVar("_Refused", bound=StoreError)
 
 
 def ensure_indexes(connection: Connection) -> list[str]:
@@ -55,23 +75,96 @@ def ensure_indexes(connection: Connection) -> list[str]:
     readers and writers; this call returns when it is built.
 
     Raises:
-        IndexMismatch: One of our names has other keys. Nothing is dropped.
+        IndexMismatch: What is there cannot be used or is in the way; the
+            message has the command that helps. Nothing is dropped.
+        StoreRefused: Some are missing, and this user may not create them.
     """
-    with connection.call("indexes", what="reading the indexes"):
-        present = {index["name"]: list(index["key"].items()) for index in connection.jobs.list_indexes()}
+    present = _present(connection)
+    collation = present.get("_id_", {}).get("collation")  # every index takes the collection's if it has one
     missing = []
     for model in INDEXES:
-        name, keys = model.document["name"], list(model.document["key"].items())
-        if name not in present:
+        wanted = {**_described(model.document), **({"collation": collation} if collation else {})}
+        if model.document["name"] not in present:
             missing.append(model)
-        elif present[name] != keys:
-            raise IndexMismatch(
-                f"index {name} of {connection.jobs.full_name} has the keys {present[name]} instead of {keys}; "
-                "drop it by hand, jobpool makes it again"
-            )
+        else:
+            _check_same(connection.jobs, model.document["name"], present[model.document["name"]], wanted)
     if missing:
-        logger.info("creating %d indexes on %s", len(missing), connection.jobs.full_name)
-        # No limit of time: a large collection takes as long as it takes.
-        with connection.call("indexes", what="creating the indexes", timeout=math.inf):
-            connection.jobs.create_indexes(missing)
+        _create(connection, missing)
     return [model.document["name"] for model in missing]
+
+
+def _present(connection: Connection) -> dict[str, Document]:
+    with connection.call("indexes", what=f"reading the indexes of {connection.jobs.full_name}"):
+        return {index["name"]: _described(index) for index in connection.jobs.list_indexes()}
+
+
+def _create(connection: Connection, missing: list[IndexModel]) -> None:
+    jobs, names = connection.jobs, ", ".join(model.document["name"] for model in missing)
+    try:
+        # No limit of time: a large collection takes as long as it takes.
+        with connection.call("indexes", what=f"creating indexes on {jobs.full_name}", timeout=math.inf):
+            jobs.create_indexes(missing)
+    except StoreRefused as error:
+        code = getattr(error.__cause__, "code", None)
+        if code in _CONFLICTS:
+            raise _mismatch(_what_is_in_the_way(connection, missing, error)) from error
+        if code == _UNAUTHORIZED:
+            refused = StoreRefused(
+                f"{jobs.full_name} lacks the indexes {names}, and this user may not create them (the right "
+                f"missing is createIndex); let one who may run JobManager({jobs.database.name!r}, "
+                f"collection={jobs.name!r}).ensure_indexes() once"
+            )
+            raise _of_indexes(refused) from error
+        raise
+    logger.info("created the indexes %s on %s", names, jobs.full_name)
+
+
+def _what_is_in_the_way(connection: Connection, missing: list[IndexModel], error: StoreRefused) -> str:
+    """Return which index of another name takes the place of one of ours, or else the server's words."""
+    jobs = connection.jobs
+    for other, there in _present(connection).items():
+        for model in missing:
+            wanted = _described(model.document)
+            if all(there.get(what) == wanted.get(what) for what in _IDENTITY):
+                return (
+                    f"index {other} of {jobs.full_name} takes the place of {model.document['name']}: it has "
+                    f"{_short(there)}, jobpool needs {_short(wanted)} under its own name, and MongoDB keeps "
+                    f"only one of them; {_drop(jobs, other)}"
+                )
+    return str(error)
+
+
+def _described(index: Mapping[str, Any]) -> Document:
+    """Return what matters of an index, by name; what is off or absent is left out."""
+    options = {name: index[name] for name in _OPTIONS if index.get(name) not in (None, False)}
+    return {"keys": list(index["key"].items()), **options}
+
+
+def _check_same(jobs: Collection[Document], name: str, present: Document, wanted: Document) -> None:
+    """Raise `IndexMismatch` if an index that has our name is not ours."""
+    for what in sorted(present.keys() | wanted.keys()):
+        there, ours = present.get(what, "none"), wanted.get(what, "none")
+        if there != ours:
+            raise _mismatch(
+                f"index {name} of {jobs.full_name} has {what}: {_short(there)}, "
+                f"where jobpool needs {_short(ours)}; {_drop(jobs, name)}"
+            )
+
+
+def _mismatch(text: str) -> IndexMismatch:
+    return _of_indexes(IndexMismatch(text))
+
+
+def _of_indexes(error: _Refused) -> _Refused:
+    """Let the log say what the error says: names and keys, nothing of a job."""
+    error.operation, error.reason = "indexes", " ".join(str(error).split())
+    return error
+
+
+def _drop(jobs: Collection[Document], name: str) -> str:
+    command = f"db.getCollection({json.dumps(jobs.name)}).dropIndex({json.dumps(name)})"
+    return f"drop it in mongosh with {command}, and jobpool makes its own soon after"
+
+
+def _short(value: object) -> str:
+    return f"{value!r:.200}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from ..errors import InvalidConfiguration, JobHeld, JobNotFound
+from ..errors import InvalidConfiguration, InvalidJob, JobHeld, JobNotFound
 from ..job import HELD, Job, State
-from ..names import MAX_ID, check_instant, check_name
+from ..names import MAX_ID, check_instant, check_name, shown
 from .connection import Connection
 from .documents import Document, to_job
 
@@ -35,17 +35,23 @@ class Selection:
     ids: Iterable[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    _filter: Document = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_filter", self._checked())  # once: `ids` may be a generator
 
     def filter(self) -> Document:
         """Return the filter, every value checked by type and compared as a value."""
+        return dict(self._filter)
+
+    def _checked(self) -> Document:
         wanted: Document = {}
         if self.type is not None:
             wanted["type"] = {"$eq": check_name(self.type, "type")}
         if self.state is not None:
             wanted["state"] = {"$eq": _state(self.state)}
         if self.ids is not None:
-            given = [self.ids] if isinstance(self.ids, str) else list(self.ids)
-            wanted["_id"] = {"$in": [check_name(id, "id", longest=MAX_ID) for id in given]}
+            wanted["_id"] = {"$in": [check_name(id, "id", longest=MAX_ID) for id in _several(self.ids)]}
         created = {
             operator: check_instant(instant, name)
             for operator, instant, name in (("$gte", self.since, "since"), ("$lt", self.until, "until"))
@@ -56,11 +62,19 @@ class Selection:
         return wanted
 
 
+def _several(ids: Iterable[str]) -> Iterable[str]:
+    if isinstance(ids, str):
+        return [ids]
+    if isinstance(ids, Mapping | bytes) or not isinstance(ids, Iterable):
+        raise InvalidJob(f"ids must be several names, not {type(ids).__name__}")
+    return ids
+
+
 def _state(value: State | str) -> str:
     try:
         return State(value).value
     except ValueError:
-        raise InvalidConfiguration(f"unknown state {value!r}; known: {', '.join(State)}") from None
+        raise InvalidConfiguration(f"unknown state {shown(value)}; known: {', '.join(State)}") from None
 
 
 class Queries:
@@ -72,10 +86,10 @@ class Queries:
 
     def get(self, id: str) -> Job:
         """Return a snapshot of the job, or raise `JobNotFound`."""
-        with self._connection.call("get", what=f"reading job {id!r}"):
+        with self._connection.call("get", what=f"reading job {shown(id)}"):
             document = self._jobs.find_one({"_id": {"$eq": id}})
         if document is None:
-            raise JobNotFound(f"no job {id!r} in {self._jobs.full_name}")
+            raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
         return to_job(document)
 
     def find(self, selection: Selection, *, limit: int, after: Job | None, oldest_first: bool) -> list[Job]:
@@ -84,8 +98,9 @@ class Queries:
         direction = ASCENDING if oldest_first else DESCENDING
         if after is not None:
             beyond = "$gt" if oldest_first else "$lt"
-            same_instant = {"created_at": after.created_at, "_id": {beyond: after.id}}
-            wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: after.created_at}}, same_instant]}]}
+            at, id = check_instant(after.created_at, "after"), check_name(after.id, "after", longest=MAX_ID)
+            same_instant = {"created_at": {"$eq": at}, "_id": {beyond: id}}
+            wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: at}}, same_instant]}]}
         with self._connection.call("find", what="finding jobs"):
             cursor = self._jobs.find(wanted).sort([("created_at", direction), ("_id", direction)]).limit(limit)
             return [to_job(document) for document in cursor]
@@ -102,13 +117,13 @@ class Queries:
             JobHeld: It is claimed or running. Without its document, the same
                 id could be created and run a second time beside it.
         """
-        with self._connection.call("remove", what=f"removing job {id!r}"):
+        with self._connection.call("remove", what=f"removing job {shown(id)}"):
             if self._jobs.delete_one({"_id": {"$eq": id}, "state": _NOT_HELD}).deleted_count:
                 return True
             stored = self._jobs.find_one({"_id": {"$eq": id}}, {"state": 1})
         if stored is None:
             return False
-        raise JobHeld(f"job {id!r} is {stored['state']}; it can be removed when it is not held any more")
+        raise JobHeld(f"job {shown(id)} is {stored['state']}; it can be removed when it is not held any more")
 
     def remove_many(self, selection: Selection) -> int:
         """Delete the jobs meant that nobody holds; return how many."""
@@ -125,6 +140,6 @@ class Queries:
             "$set": {"state": State.CANCELLED.value},
             "$currentDate": {"finished_at": True},
         }
-        with self._connection.call("cancel", what=f"cancelling job {id!r}"):
+        with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
             self._jobs.update_one({"_id": {"$eq": id}, "state": State.PENDING.value}, update)
         return self.get(id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..job import State
+from ..names import shown
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document
 from .indexes import LEASE_INDEX
@@ -64,7 +65,8 @@ class Reaping:
                 )
             by_type: dict[str, list[str]] = defaultdict(list)
             for document in found:
-                by_type[document["type"]].append(document["_id"])
+                type = document.get("type")
+                by_type[type if isinstance(type, str) else "?"].append(document["_id"])
             for type, ids in by_type.items():
                 reaped += self._reap_type(type, ids)
             if len(found) < ROUND:
@@ -72,7 +74,7 @@ class Reaping:
 
     def _reap_type(self, type: str, ids: list[str]) -> list[Reaped]:
         filter = {"_id": {"$in": ids}, **EXPIRED}
-        with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {type!r}"):
+        with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {shown(type)}"):
             claimed = self._jobs.update_many({**filter, "state": State.CLAIMED.value}, _REQUEUE)
             retried = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
             # Asked for in its own words: a lease may run out between the two statements.
@@ -84,19 +86,20 @@ class Reaping:
 
 _NO_CLAIM = {"$unset": list(CLAIM_MARKS)}
 
+#: Without a token: a finish recognises by its token what it recorded itself.
 _LOST: Document = {
     "type": {"$literal": "WorkerLost"},
     "message": {
         "$concat": [
             "pool ",
-            {"$ifNull": ["$pool", "?"]},
+            # Converted: a document that somebody else wrote must not keep all others from being reaped.
+            {"$convert": {"input": "$pool", "to": "string", "onError": "?", "onNull": "?"}},
             " let the lease expire while running attempt ",
             {"$toString": "$attempts"},
         ]
     },
     "traceback": {"$literal": ""},
     "attempt": "$attempts",
-    "fence": "$fence",
     "at": "$$NOW",
 }
 _HISTORY = {"$slice": [{"$concatArrays": [{"$ifNull": ["$errors", []]}, [_LOST]]}, -MAX_ERRORS]}
@@ -124,6 +127,7 @@ _RETRY: list[Document] = [
         "$set": {
             "state": State.PENDING.value,
             "run_at": {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, _JITTERED]}}]},
+            "due_at": {"$ifNull": ["$due_at", "$run_at"]},
             "errors": _HISTORY,
         }
     },

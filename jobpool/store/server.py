@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,9 +32,20 @@ class Server:
         wire = hello.get("maxWireVersion", 0)
         if wire < OLDEST_WIRE_VERSION:
             raise UnsupportedServer(
-                f"this MongoDB (wire version {wire}) is too old: jobpool needs {OLDEST} or later"
+                f"this MongoDB (wire version {wire}) is too old: jobpool needs {OLDEST} or later; nothing was "
+                "written; upgrade the server"
             )
         return cls(replicated="setName" in hello or hello.get("msg") == "isdbgrid")
+
+
+def clock_offset(server_time: datetime, before: datetime, after: datetime) -> float:
+    """Return by how many seconds this machine's clock is ahead of the server's, at the least; negative if behind.
+
+    Args:
+        server_time: From a reply that this machine waited for from `before` to `after`.
+    """
+    ahead = max(0.0, (before - server_time).total_seconds())
+    return ahead or min(0.0, (after - server_time).total_seconds())
 
 
 class ServerClock:
@@ -48,7 +58,8 @@ class ServerClock:
     the server's clock, or a new primary with another one, is noticed at the
     next refresh.
 
-    Threads: callable from any thread; the lock guards the three fields below it.
+    Threads: any. What is known is one tuple, replaced whole: a lock could be
+    held by a frame that a signal handler interrupts.
     """
 
     #: Drift of a machine's monotonic clock is at most some 100 ppm: 3 ms in this time.
@@ -57,22 +68,25 @@ class ServerClock:
     def __init__(self, ask: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._server_time: datetime | None = None
-        self._read_at = 0.0
+        self._known: tuple[datetime, float] | None = None
+        self._last: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
         """Return the server's time, asking it again when the last answer is old."""
-        with self._lock:
-            known, read_at = self._server_time, self._read_at
-        if known is None or self._monotonic() - read_at > self.REFRESH_AFTER:
-            known = self._ask()  # outside the lock: it is a network call
-            read_at = self._monotonic()
-            with self._lock:
-                self._server_time, self._read_at = known, read_at
-        return known + timedelta(seconds=self._monotonic() - read_at)
+        known = self._known
+        if known is None or self._monotonic() - known[1] > self.REFRESH_AFTER:
+            known = self._known = self._last = (self._ask(), self._monotonic())
+        server_time, read_at = known
+        return server_time + timedelta(seconds=self._monotonic() - read_at)
+
+    def since(self, instant: datetime) -> float:
+        """Return the seconds since a server time, at least 0, by the last answer: nothing is asked."""
+        last = self._last
+        if last is None:
+            return 0.0
+        server_time, read_at = last
+        return max(0.0, (server_time - instant).total_seconds() + self._monotonic() - read_at)
 
     def forget(self) -> None:
         """Ask again at the next use: after an error the primary may be another one."""
-        with self._lock:
-            self._server_time = None
+        self._known = None

@@ -1,4 +1,4 @@
-"""What the holder of a claim may write: start, extend, finish, release.
+"""What the holder of a claim may write: start, extend, finish, release, and where it is stuck.
 
 Every statement is conditional on the claim's token and on the state it
 leaves, so a repeat changes nothing and a stale holder changes nothing. Jobs
@@ -23,14 +23,16 @@ from pymongo import UpdateMany, UpdateOne
 
 from ..backoff import Backoff
 from ..errors import StoreUnavailable
-from ..job import Claim, State
+from ..job import Claim, State, Stuck
+from ..names import shown
 from ..outcome import Finish
+from .claiming.claimed import Unknown
 from .connection import Connection
-from .documents import CLAIM_MARKS, MAX_ERRORS, Document, error_entry
+from .documents import CLAIM_MARKS, MAX_ERRORS, Document, backoff_entry, error_entry, stuck_entry
+from .indexes import BY_ID, LEASE_INDEX
 
 _Write = UpdateMany | UpdateOne
 _HELD = {"$in": [State.CLAIMED.value, State.RUNNING.value]}
-_WORKER_LOST = "WorkerLost"
 
 _STARTED = {"$cond": [{"$eq": ["$state", State.RUNNING.value]}, 1, 0]}
 _RELEASE: list[Document] = [
@@ -148,6 +150,44 @@ class Transitions:
             with self._connection.call("release", what=f"releasing {len(claims)} jobs", timeout=timeout):
                 self._jobs.bulk_write(writes, ordered=False)
 
+    def disown(self, jobs: Collection[Unknown], *, timeout: float | None = None) -> None:
+        """Give back jobs that a claim may have started without anybody knowing; no attempt is spent.
+
+        Their tokens are in no other hand, so whatever carries them is to be given back.
+
+        Raises:
+            StoreUnavailable: Unknown for at least one. Repeating is safe; what
+                stays running comes back by its lease, and has spent an attempt.
+        """
+        writes = []
+        for unknown in jobs:
+            filter: Document = {"claim": unknown.token, "state": _HELD, "lease_until": {"$exists": True}}
+            if unknown.ids is None:
+                writes.append(UpdateMany(filter, _RELEASE, hint=LEASE_INDEX))
+            else:
+                writes.append(UpdateMany({"_id": {"$in": list(unknown.ids)}, **filter}, _RELEASE, hint=BY_ID))
+        what = "releasing the jobs of a claim whose answer was lost"
+        with self._connection.call("release", what=what, timeout=timeout):
+            self._jobs.bulk_write(writes, ordered=False)
+
+    def report_stuck(self, reports: Mapping[Claim, Stuck], *, timeout: float | None = None) -> None:
+        """Store with running jobs where they are stuck; on a job that is not held under its claim, nothing.
+
+        Operators only: a pipeline would evaluate the ``$`` of a source line.
+
+        Raises:
+            StoreUnavailable: Unknown for at least one. A repeat writes the same.
+
+        Atomicity: one conditional update per document.
+        """
+        with self._connection.call("report", what=f"reporting {len(reports)} stuck jobs", timeout=timeout):
+            at = self._connection.clock.now()
+            writes: list[_Write] = [
+                UpdateOne(_running(claim), {"$set": {"stuck": stuck_entry(stuck, at)}})
+                for claim, stuck in reports.items()
+            ]
+            self._jobs.bulk_write(writes, ordered=False)
+
     def _apply(
         self,
         operation: str,
@@ -168,7 +208,7 @@ class Transitions:
         return {claim for claim in claims if _judge(operation, stored.get(claim.id), claim, verdict)}
 
     def _read(self, ids: Iterable[str]) -> Mapping[str, Document]:
-        fields = {"claim": 1, "state": 1, "errors.fence": 1, "errors.type": 1}
+        fields = {"claim": 1, "state": 1, "errors.claim": 1}
         return {doc["_id"]: doc for doc in self._connection.confirmed.find({"_id": {"$in": list(ids)}}, fields)}
 
     def _finishing_update(self, finish: Finish) -> Document:
@@ -177,14 +217,14 @@ class Transitions:
         if outcome.error is None:
             return _final(State.SUCCEEDED, {"result": outcome.result})
         now = self._connection.clock.now()
-        entry = error_entry(outcome.error, claim.fence, now)
+        entry = error_entry(outcome.error, claim.token, now)
         if outcome.retry_after is None:
             update = _final(State.FAILED, {"error": entry})
         else:
             run_at = now + timedelta(seconds=outcome.retry_after)
             # `claim` stays, so that a repeat of this write is recognised.
             update = {
-                "$set": {"state": State.PENDING.value, "run_at": run_at},
+                "$set": {"state": State.PENDING.value, "run_at": run_at, "due_at": finish.due_at},
                 "$unset": {"lease_until": "", "pool": "", "started_at": ""},
             }
         update["$push"] = {"errors": {"$each": [entry], "$slice": -MAX_ERRORS}}
@@ -207,12 +247,7 @@ def _starting_update(max_attempts: int | None, backoff: Backoff | None) -> Docum
     if max_attempts is not None:
         values["max_attempts"] = max_attempts
     if backoff is not None:
-        values["backoff"] = {
-            "base": backoff.base,
-            "factor": backoff.factor,
-            "longest": backoff.longest,
-            "jitter": backoff.jitter,
-        }
+        values["backoff"] = backoff_entry(backoff)
     return {"$set": values, "$inc": {"attempts": 1}, "$currentDate": {"started_at": True}}
 
 
@@ -233,7 +268,7 @@ def _judge(
     """Say whether the write stands for `claim`; raise if that cannot be known yet."""
     answer = False if stored is None else verdict(stored, claim)
     if answer is None:
-        raise StoreUnavailable(f"{operation} of job {claim.id!r} is not confirmed yet; repeating it is safe")
+        raise StoreUnavailable(f"{operation} of job {shown(claim.id)} is not confirmed yet; repeating it is safe")
     return answer
 
 
@@ -245,7 +280,8 @@ def _started(stored: Document, claim: Claim) -> bool | None:
 
 
 def _finished(stored: Document, claim: Claim) -> bool | None:
-    if any(item["fence"] == claim.fence and item["type"] != _WORKER_LOST for item in stored.get("errors", ())):
+    # Only finishes write a token into the history, reapers do not.
+    if any(item.get("claim") == claim.token for item in stored.get("errors", ())):
         return True
     if stored.get("claim") != claim.token:
         return False

@@ -10,11 +10,11 @@ import pymongo
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import PyMongoError
 
-from ..errors import StoreUnavailable
+from ..errors import ForkedProcess, StoreError, StoreUnavailable
 from ..job import State
 from .connection import CLOSE_TIME, Connection
 from .documents import Document
-from .failures import translate
+from .failures import cause_of, translate
 
 #: Jobs that are due when they are created, and jobs that became pending again.
 #: Heartbeats, starts and finishes stay on the server.
@@ -52,8 +52,8 @@ class Watch:
                 self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
                     _NEWS, max_await_time_ms=int(max_await * 1000)
                 )
-        except (PyMongoError, OSError) as error:
-            raise translate(error, "opening the change stream") from error
+        except (PyMongoError, OSError, OverflowError) as error:
+            raise _translated(error, "opening the change stream") from error
         self.opened_at = connection.clock.now()
         self.read_at = time.monotonic()
 
@@ -63,22 +63,26 @@ class Watch:
         Raises:
             StoreError: The stream is broken; open another one.
         """
+        self._connection.check_process()
         try:
             with pymongo.timeout(self._timeout):  # the server holds an empty answer back on purpose
                 change = self._stream.try_next()
-        except (PyMongoError, OSError) as error:
-            raise translate(error, "reading the change stream") from error
+        except (PyMongoError, OSError, OverflowError) as error:
+            raise _translated(error, "reading the change stream") from error
         if not self._stream.alive:  # the collection was dropped or renamed
-            raise StoreUnavailable("the change stream has ended")
+            ended = StoreUnavailable("the change stream has ended: the collection was dropped or renamed")
+            ended.operation, ended.reason = "watch", "the stream has ended"
+            raise ended
         self.read_at = time.monotonic()
         return set() if change is None else {change.get("type")}
 
     def close(self) -> None:
-        """End the stream; errors on the way do not matter."""
+        """End the stream; errors on the way do not matter. In a forked child it is the parent's and goes on."""
         try:
+            self._connection.check_process()
             with pymongo.timeout(CLOSE_TIME):
                 self._stream.close()
-        except (PyMongoError, OSError):
+        except (PyMongoError, OSError, OverflowError, ForkedProcess):
             return
 
     def __enter__(self) -> Watch:
@@ -88,3 +92,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _translated(error: Exception, what: str) -> StoreError:
+    return translate(cause_of(error) or error, what, operation="watch", writes=False)

@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.job import Claim
 from jobpool.store import Store
-from jobpool.store.claiming import Claimed, Request
+from jobpool.store.claiming import Claimed, Request, Rule
 from jobpool.store.transitions import Start
 
 from ..conftest import MakeManager
@@ -25,8 +25,10 @@ def store(make_manager: MakeManager) -> Store:
     return store
 
 
-def request(limit: int, types: tuple[str, ...] = ("a",), lease: float = LEASE) -> Request:
-    return Request(types, limit, "test", lease)
+def request(
+    limit: int, types: tuple[str, ...] = ("a",), lease: float = LEASE, rules: dict[str, Rule] | None = None
+) -> Request:
+    return Request(types, limit, "test", lease, rules)
 
 
 def claims_of(claimed: Claimed) -> list[Claim]:

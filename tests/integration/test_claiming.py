@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobpool import JobManager
+from jobpool import Backoff, JobManager
+from jobpool.outcome import Finish, Outcome
 from jobpool.store import Store
-from jobpool.store.claiming import STRATEGIES, Claimed
-from jobpool.store.claiming.batch import Batch
+from jobpool.store.claiming import STRATEGIES, Claimed, Request, Rule
+from jobpool.store.claiming.batch import Batch, Choice
 from jobpool.store.claiming.claimed import candidate_cursor
 from jobpool.store.claiming.window import MAX_FACTOR, Window
 
@@ -47,6 +48,35 @@ def test_a_claim_marks_the_job_and_nothing_else(manager: JobManager, jobs: Jobs,
     after = manager.get(before.id)
     untouched = ("data", "priority", "run_at", "attempts", "max_attempts", "created_at", "errors")
     assert [getattr(after, field) for field in untouched] == [getattr(before, field) for field in untouched]
+
+
+@every_strategy
+def test_a_claim_may_start_its_jobs_as_a_start_would(manager: JobManager, jobs: Jobs, name: str) -> None:
+    """By the rule of each type, and by the job's own number where it has one."""
+    patient = Backoff(base=7.0)
+    rules = {"a": Rule(1, Backoff()), "b": Rule(3, patient), "$type": Rule(2, patient)}
+    wanted = {
+        ("a", None): (1, None),
+        ("a", 4): (4, 1.0),
+        ("b", None): (3, 7.0),
+        ("b", 1): (1, None),
+        ("$type", None): (2, 7.0),
+    }
+    for number, (type, own) in enumerate(wanted):
+        manager.create(type, number, max_attempts=own)
+    strategy, held = manager.store.strategy(name), []
+    while documents := (claimed := strategy.claim(request(5, tuple(rules), rules=rules))).documents:
+        assert claimed.started
+        held += claims_of(claimed)
+        assert {(document["state"], document["attempts"]) for document in documents} == {("running", 1)}
+    stored = list(jobs.find({}, sort=[("data", 1)]))
+    assert {(d["state"], d["attempts"], d["fence"], "lease_until" in d) for d in stored} == {
+        ("running", 1, 1, True)
+    }
+    assert [(d["max_attempts"], d.get("backoff", {}).get("base")) for d in stored] == list(wanted.values())
+    assert all(abs((d["started_at"] - datetime.now(UTC)).total_seconds()) < 25 for d in stored)
+    assert manager.store.transitions.finish([Finish(claim, Outcome()) for claim in held]) == set(held)
+    assert strategy.unknown == []
 
 
 @every_strategy
@@ -141,20 +171,21 @@ def test_a_candidate_that_was_postponed_meanwhile_is_left_alone(
     job = manager.create("a", 1)
     strategy = manager.store.strategy(name)
     assert isinstance(strategy, Batch)
-    look = strategy._choose
+    look = strategy._look
 
-    def postpone_after_the_look(found: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    def postpone_after_the_look(request: Request) -> Choice:
+        found = look(request)
         jobs.update_one({"_id": job.id}, {"$set": {"run_at": datetime.now(UTC) + timedelta(hours=1)}})
-        return look(found, limit)
+        return found
 
-    monkeypatch.setattr(strategy, "_choose", postpone_after_the_look)
+    monkeypatch.setattr(strategy, "_look", postpone_after_the_look)
     claimed = strategy.claim(request(5))
     assert (claimed.documents, claimed.conflicts) == ([], 1)
     assert manager.get(job.id).fence == 0
 
 
-def answer(tried: int, won: int) -> Claimed:
-    return Claimed([{}] * won, "token", 0.0, tried, drained=False)
+def answer(tried: int, won: int, *, drained: bool = False) -> Claimed:
+    return Claimed([{}] * won, "token", 0.0, tried, drained)
 
 
 def test_the_window_widens_while_others_win_and_narrows_when_they_stop(store: Store) -> None:
@@ -169,15 +200,42 @@ def test_the_window_widens_while_others_win_and_narrows_when_they_stop(store: St
     assert window.factor == 1
 
 
-def test_a_wide_window_picks_from_all_of_it_and_respects_priority(store: Store) -> None:
+def test_the_window_learns_nothing_where_there_is_nothing_to_choose_from(store: Store) -> None:
+    """One job is due, and another pool gets it: that is no reason to spread out."""
     window = store.strategy("window")
     assert isinstance(window, Window)
+    for _ in range(20):
+        window._learn(answer(tried=1, won=0, drained=True))
+    assert window.factor == 1
+
+
+@pytest.mark.parametrize("types", [("a",), tuple(f"t{n}" for n in range(250))], ids=["one type", "two reads"])
+def test_a_wide_window_takes_blocks_from_all_over_it_and_respects_priority(
+    manager: JobManager, types: tuple[str, ...]
+) -> None:
+    started = datetime.now(UTC) - timedelta(hours=1)
+    for n in range(100):
+        run_at = started + timedelta(seconds=n)
+        manager.create(types[n % len(types)], n, id=f"{n:02}", priority=int(n < 5), run_at=run_at)
+    window = manager.store.strategy("window")
+    assert isinstance(window, Window)
     window.factor = 4
-    found = [{"_id": n, "priority": 1 if n < 5 else 0} for n in range(80)]
-    picks = [window._choose(found, 20) for _ in range(30)]
-    assert all(pick[:5] == found[:5] for pick in picks), "all of the higher priority come, and first"
-    assert all(pick == sorted(pick, key=lambda item: item["_id"]) for pick in picks), "in order"
-    assert max(item["_id"] for pick in picks for item in pick) > 40
+    picks = [[int(found["_id"]) for found in window._look(request(20, types)).candidates] for _ in range(30)]
+    assert {len(set(pick)) for pick in picks} == {20}
+    assert all(set(pick[:5]) == set(range(5)) for pick in picks), "all of the higher priority, and first"
+    assert all(pick[5:] == sorted(pick[5:]) for pick in picks), "in order"
+    assert max(n for pick in picks for n in pick) > 40
+    assert window.factor == 4
+
+
+def test_a_window_wider_than_the_backlog_narrows_until_it_fits(manager: JobManager) -> None:
+    manager.create_many([{"type": "a", "data": n} for n in range(30)])
+    window = manager.store.strategy("window")
+    assert isinstance(window, Window)
+    window.factor = MAX_FACTOR
+    picks = [len(window._look(request(20)).candidates) for _ in range(20)]
+    assert set(picks) == {20}
+    assert window.factor <= 2
 
 
 def stages(plan: dict[str, Any]) -> list[str]:

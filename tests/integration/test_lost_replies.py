@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
-from jobpool import JobManager, State, WorkerPool
+from jobpool import Backoff, JobManager, State, WorkerPool
 from jobpool.embedded import EmbeddedMongo
-from jobpool.errors import StoreUnavailable
+from jobpool.errors import StoreRefused, StoreUnavailable
 from jobpool.outcome import Finish, Outcome
-from jobpool.store.claiming import STRATEGIES
-from jobpool.store.claiming.batch import Batch
+from jobpool.store.claiming import STRATEGIES, Request, Rule, claimed
+from jobpool.store.claiming.batch import Batch, Choice
 
 from ..conftest import Jobs, MakeManager
-from ..proxy import Proxy
+from ..faults.proxy import Proxy
 from ..waiting import until
 from .conftest import begin, claims_of, request
 from .test_transitions import expire
@@ -91,10 +92,10 @@ def test_a_claim_whose_reply_is_lost_still_knows_what_it_won(
     strategy = manager.store.strategy(name)
     command = "findAndModify" if name == "single" else "update"
     proxy.lose_reply_of(command)
-    claimed = strategy.claim(request(10))
+    won = strategy.claim(request(10))
     assert proxy.lost == [command]
     stored = {document["_id"] for document in jobs.find({"state": "claimed"})}
-    assert {claim.id for claim in claims_of(claimed)} == stored
+    assert {claim.id for claim in claims_of(won)} == stored
     assert len(stored) == (1 if name == "single" else 10)
     assert {document["fence"] for document in jobs.find({"state": "claimed"})} == {1}
 
@@ -106,14 +107,15 @@ def test_a_claim_that_never_learns_what_it_won_comes_back_by_its_lease(
     manager.create_many([{"type": "a", "data": n} for n in range(5)])
     strategy = manager.store.strategy("batch")
     assert isinstance(strategy, Batch)
-    look = strategy._choose
+    look = strategy._look
 
-    def then_lose_all_replies(found: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    def then_lose_all_replies(request: Request) -> Choice:
+        found = look(request)
         proxy.lose_reply_of("update")
         proxy.lose_reply_of("find", times=1000)
-        return look(found, limit)
+        return found
 
-    monkeypatch.setattr(strategy, "_choose", then_lose_all_replies)
+    monkeypatch.setattr(strategy, "_look", then_lose_all_replies)
     monkeypatch.setattr(strategy._connection, "timeout", 1.0)
     with pytest.raises(StoreUnavailable):
         strategy.claim(request(10))
@@ -124,6 +126,104 @@ def test_a_claim_that_never_learns_what_it_won_comes_back_by_its_lease(
     manager.store.reaping.reap()
     assert manager.run_all() == 5
     assert {job.attempts for job in manager.find()} == {1}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_a_claim_started_without_our_knowing_is_disowned_and_spends_no_attempt(
+    manager: JobManager, proxy: Proxy, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All replies are lost, to the update and to the read that asks what it did."""
+    manager.create_many([{"type": "a", "data": n} for n in range(5)])
+    strategy = manager.store.strategy(name)
+    command = "findAndModify" if name == "single" else "update"
+    monkeypatch.setattr(strategy._connection, "timeout", 1.0)
+    if name == "single":
+        proxy.lose_reply_of(command, times=1000)
+    else:
+        assert isinstance(strategy, Batch)
+        look = strategy._look
+
+        def then_lose_all_replies(request: Request) -> Choice:
+            found = look(request)
+            proxy.lose_reply_of("update", times=1000)
+            proxy.lose_reply_of("find", times=1000)
+            return found
+
+        monkeypatch.setattr(strategy, "_look", then_lose_all_replies)
+    with pytest.raises(StoreUnavailable):
+        strategy.claim(request(5, rules={"a": Rule(1, Backoff())}))
+    assert proxy.lost[0] == command
+    proxy.forgive()
+    (note,) = strategy.unknown
+    assert jobs.count_documents({"state": "running", "claim": note.token}) == (1 if name == "single" else 5)
+    for _ in range(2):
+        manager.store.transitions.disown([note])
+        assert jobs.count_documents({"state": "pending", "attempts": 0, "claim": {"$exists": False}}) == 5
+    assert manager.run_all() == 5
+    assert {job.attempts for job in manager.find()} == {1}
+
+
+def test_what_a_refused_claim_may_have_started_is_noted(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update of many stops at the document that it cannot write; what came before it stands."""
+    manager.create_many([{"type": "a", "data": n} for n in range(3)])
+    strategy = manager.store.strategy("batch")
+    assert isinstance(strategy, Batch)
+
+    def refused(*_: Any) -> Any:
+        raise StoreRefused("no")
+
+    monkeypatch.setattr(strategy, "_update", refused)
+    with pytest.raises(StoreRefused):
+        strategy.claim(request(3, rules={"a": Rule(1, Backoff())}))
+    (note,) = strategy.unknown
+    assert set(note.ids or ()) == {job.id for job in manager.find()}
+
+
+def test_a_foreign_document_takes_no_attempt_from_its_neighbours(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager(executors={"a": lambda data: None})
+    manager.create_many([{"type": "a", "data": n} for n in range(3)])
+    foreign = {"type": "a", "state": "pending", "priority": 9, "run_at": datetime.now(UTC) - timedelta(hours=1)}
+    jobs.insert_one({"_id": "foreign", **foreign})
+    with WorkerPool(manager, lease=3600):
+        until(lambda: (jobs.find_one({"data": 2}) or {})["fence"] >= 2, "a claim and the next one")
+        jobs.delete_one({"_id": "foreign"})
+        until(lambda: manager.count(state="succeeded") == 3, "the neighbours")
+    assert {job.attempts for job in manager.find()} == {1}
+
+
+def test_a_claim_that_starts_jobs_and_arrives_late_is_not_applied(
+    manager: JobManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender has given up, and would never know what it started."""
+    manager.create("a", 1)
+    rules = {"a": Rule(1, Backoff())}
+    monkeypatch.setattr(
+        claimed, "timedelta", lambda seconds: timedelta(seconds=-0.001)
+    )  # what was left of the time
+    for name in STRATEGIES:
+        assert manager.store.strategy(name).claim(request(5, rules=rules)).documents == []
+    assert jobs.count_documents({"state": "pending", "fence": 0}) == 1
+
+
+def test_a_pool_disowns_what_it_may_have_started_and_runs_it(
+    make_manager: MakeManager, proxy: Proxy, jobs: Jobs
+) -> None:
+    """The lease is far too long to bring it back in the time of this test."""
+    ran: list[Any] = []
+    manager = make_manager(uri=proxy.uri, executors={"a": ran.append}, timeout=1.0)
+    manager.ensure_indexes()
+    with WorkerPool(manager, lease=3600, push=False) as pool:
+        until(lambda: pool.wait_drained(0.01), "the first look")
+        proxy.lose_reply_of("findAndModify", times=1000)
+        manager.create("a", 1)
+        until(lambda: jobs.count_documents({"fence": {"$gte": 2}}), "the claim after the one that nobody knows of")
+        proxy.forgive()
+        until(lambda: ran == [1], "the job", patience=60)
+        until(lambda: manager.count(state="succeeded") == 1, "its record")
+    (job,) = manager.find()
+    assert job.attempts == 1
 
 
 def test_a_start_whose_reply_is_lost_is_repeated_and_recognised(

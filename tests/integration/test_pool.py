@@ -9,6 +9,7 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from urllib.error import HTTPError
@@ -18,6 +19,7 @@ import pytest
 
 from jobpool import Backoff, Executor, JobManager, State, WorkerPool, current_job
 from jobpool.errors import ForkedProcess, InvalidConfiguration, PoolStateError, UnknownType
+from jobpool.pool import at_exit
 from jobpool.pool.recorder import Record
 from jobpool.store.claiming import STRATEGIES
 
@@ -76,7 +78,7 @@ def test_a_stop_releases_what_has_not_started_and_abandons_what_runs(
     manager = make_manager(executors={"a": work})
     manager.create_many([{"type": "a", "data": n} for n in range(40)])
     pool = WorkerPool(manager, threads=2, queue_size=10, lease=30)
-    pool._pace.observe("a", 1e-6)  # it takes these jobs for short ones, and so takes some ahead
+    pool._parts.pace.observe("a", 1e-6)  # it takes these jobs for short ones, and so takes some ahead
     pool.start()
     for _ in range(2):
         assert begun.acquire(timeout=PATIENCE)
@@ -104,7 +106,7 @@ def test_jobs_behind_a_hanging_one_are_given_to_others_unspent(make_manager: Mak
     manager = make_manager(executors={"a": work})
     manager.create_many([{"type": "a", "data": n, "priority": -n} for n in range(50)])
     one = WorkerPool(manager, name="one", threads=1, lease=2)
-    one._pace.observe("a", 1e-6)
+    one._parts.pace.observe("a", 1e-6)
     with one:
         assert hanging.wait(PATIENCE)
         until(lambda: jobs.count_documents({"state": {"$in": ["claimed", "running"]}}) > 10, "jobs taken ahead")
@@ -196,14 +198,14 @@ def test_an_outcome_that_cannot_be_stored_holds_nobody_else_up(
     manager = make_manager(executors={"a": lambda data: {"n": data}})
     created = manager.create_many([{"type": "a", "data": n} for n in range(30)])
     pool = WorkerPool(manager, threads=4)
-    put = pool._recorder.put
+    put = pool._parts.recorder.put
 
     def change_and_put(record: Record) -> None:
         if record.outcome.result["n"] == 0:
             record.outcome.result["n"] = {1, 2}
         put(record)
 
-    monkeypatch.setattr(pool._recorder, "put", change_and_put)
+    monkeypatch.setattr(pool._parts.recorder, "put", change_and_put)
     with pool:
         jobs = [manager.wait(id, PATIENCE) for id in created.ids]
     assert [job.state for job in jobs] == [State.FAILED] + [State.SUCCEEDED] * 29
@@ -401,6 +403,33 @@ def test_stop_may_be_called_twice_together_and_before_start(make_manager: MakeMa
         pool.start()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_stop_in_the_middle_of_a_start_leaves_nothing_behind(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """Not even when no thread can be started any more."""
+    manager = make_manager(executors={"a": print})
+    pool = WorkerPool(manager)
+    start = pool._parts.fetcher.start
+
+    def stop_first() -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(pool.stop).result(PATIENCE)
+        at_exit.end_with_main_thread(pool)  # as if the stop had come before all of this
+        manager.wakeups.add(pool._parts.listener, pool._parts.pushed, manager.store, manager.observer)
+        if broken:
+            raise RuntimeError("can't start new thread")
+        start()
+
+    monkeypatch.setattr(pool._parts.fetcher, "start", stop_first)
+    with pytest.raises(PoolStateError) if broken else nullcontext():
+        pool.start()
+    assert pool.state == "stopped"
+    assert pool not in at_exit._running
+    assert manager.wakeups.waker is None
+    until(lambda: not threads_of_pools(), "the end of the threads")
+
+
 def test_an_executor_that_stops_its_own_pool_gets_an_error(make_manager: MakeManager) -> None:
     pools: list[WorkerPool] = []
     manager = make_manager(executors={"a": lambda data: pools[0].stop()})
@@ -446,7 +475,7 @@ def test_a_stop_that_is_interrupted_still_ends_everything(
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pool._held, "wait_empty", interrupt)
+    monkeypatch.setattr(pool._parts.held, "wait_empty", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pool.stop()
     assert pool.state == "stopped"
@@ -542,3 +571,25 @@ def test_start_watch_and_stop_watch(make_manager: MakeManager) -> None:
     assert (report.abandoned, pool.state) == ((), "stopped")
     assert manager.stop_watch() == []
     assert manager.count(type="b", state="pending") == 1
+
+
+def test_news_claim_nothing_for_threads_that_are_busy(make_manager: MakeManager) -> None:
+    """Another pool may have a thread for it."""
+    release = threading.Event()
+    manager = make_manager(executors={"a": lambda data: release.wait(PATIENCE)})
+    with WorkerPool(manager, threads=1, poll_interval=0.05) as pool:
+        until(lambda: pool.wait_drained(0.01), "the first look")
+        manager.create("a", 0)
+        until(lambda: manager.count(state="running") == 1, "the job in hand")
+        for number in range(1, 6):
+            manager.create("a", number)
+        blocked = blocked_seconds(manager)
+        until(lambda: blocked_seconds(manager) > blocked, "a fetcher that waits for room")
+        assert (manager.count(state="claimed"), manager.count(state="pending")) == (0, 5)
+        release.set()
+        until(lambda: manager.count(state="succeeded") == 6, "the others")
+
+
+def blocked_seconds(manager: JobManager) -> float:
+    labels = {"pool": "default"}
+    return manager.metrics.registry.get_sample_value("jobpool_fetcher_blocked_seconds_total", labels) or 0.0

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from jobpool.errors import InvalidConfiguration, StoreRefused, StoreUnavailable,
 from jobpool.store.claiming import STRATEGIES
 
 from ..conftest import Jobs, MakeManager
-from ..proxy import Proxy
+from ..faults.failpoints import fail_command
+from ..faults.proxy import Proxy
 from ..waiting import PATIENCE, until
 
 
@@ -170,3 +172,43 @@ def test_a_refused_operation_says_so_and_is_not_called_unavailable(
     with pytest.raises(StoreRefused, match="refused"):
         manager.create("a")
     assert manager.create("allowed").created
+
+
+def test_nobody_waits_for_the_look_at_indexes_that_another_thread_takes(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server that does not answer they would wait in a row, each for a time limit of its own."""
+    manager = make_manager()
+    server, store = manager.store.ready(), manager.store
+    looking, answered = threading.Event(), threading.Event()
+
+    def contact() -> object:
+        looking.set()
+        assert answered.wait(PATIENCE)
+        return server
+
+    monkeypatch.setattr(store, "_contact", contact)
+    store._check_at = 0.0
+    with ThreadPoolExecutor(2) as others:
+        try:
+            look = others.submit(store.ready)
+            assert looking.wait(PATIENCE)
+            assert others.submit(manager.create, "a").result(PATIENCE / 2).created
+            assert not look.done()
+        finally:
+            answered.set()
+        assert look.result(PATIENCE) is server
+
+
+def test_a_look_at_indexes_that_got_no_answer_is_repeated(
+    make_manager: MakeManager, client: MongoClient[dict[str, Any]]
+) -> None:
+    manager = make_manager()
+    manager.store.ready()
+    manager.store._check_at = 0.0
+    with fail_command(client, ["listIndexes"], code=11602) as point:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                manager.count()
+        assert point.struck >= 2
+    assert manager.count() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 
@@ -40,11 +41,24 @@ def once_endless(data: object) -> None:
         threading.Event().wait()
 
 
+def talkative(data: object) -> None:
+    """Log as executors do, well and badly."""
+    log = logging.getLogger("shop.images")
+    log.info("of two\nlines, %s", data)
+    log.info("%d of nothing", "none")
+    try:
+        raise ValueError("with\ttabs")
+    except ValueError:
+        log.exception("failed \u2028 \x1b[2J")
+    current_job().logger.info("by its own")
+
+
 def manager() -> JobManager:
     return JobManager(
         os.environ["TEST_DATABASE"],
         executors={
             "quick": quick,
+            "talkative": talkative,
             "endless": endless,
             "until_released": until_released,
             "once_endless": Executor(once_endless, max_attempts=2, backoff=Backoff(base=0)),

@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from jobpool.bench import BENCHMARKS
+from jobpool.bench.results import Results, load
 from jobpool.embedded import EmbeddedMongo
 
 from .conftest import ROOT
 
+#: What each benchmark must have measured, and how many ratios it must have with a bar.
+EXPECTED = {
+    "contention": ({"claim rate", "conflicts", "fairness", "disorder", "rate beside a neighbour"}, 2),
+    "throughput": ({"drain", "cpu", "drain by executor", "share of the ideal", "drain by result"}, 3),
+    "create": ({"by batch", "by threads", "by duplicates", "batches by duplicates", "in transactions"}, 1),
+    "latency": ({"create to start", "part", "durable round trips of a job", "capacity", "load"}, 4),
+    "flat": (
+        {
+            "drain by load",
+            "drain by types",
+            "drain by priorities",
+            "examined by load",
+            "claim of 100 by load, p95",
+        },
+        1,
+    ),
+    "distance": ({"round trip", "drain no-op", "drain 10 ms", "create", "create_many", "create to start"}, 0),
+    "metrics": ({"drain", "count of the backlog"}, 1),
+    "recovery": ({"until the last job is taken back", "until the last job runs elsewhere", "jobs in hand"}, 1),
+    "soak": ({"memory", "memory slope", "threads", "sockets", "index size per job", "rate"}, 1),
+}
 
-def test_throughput_proves_once_only_and_writes_its_figures(server: EmbeddedMongo, tmp_path: Path) -> None:
-    target = tmp_path / "figures.json"
-    command = ["-m", "benchmarks", "throughput", "--quick", "--uri", server.uri, "--json", str(target)]
+
+def run_quick(name: str, server: EmbeddedMongo, target: Path) -> tuple[str, Results]:
+    """Run a benchmark; return what it printed and the results it kept."""
+    command = ["-m", "benchmarks", name, "--quick", "--uri", server.uri, "--out", str(target)]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "ran exactly once" in done.stdout
-    figures = json.loads(target.read_text())
-    assert set(figures["per_second"]) == {"floor", "pool", "loop", "insert_many", "create_many"}
-    assert all(len(values) == 3 and min(values) > 0 for values in figures["per_second"].values())
-    assert figures["setting"]["write concern"] == "majority, journaled"
-    assert len(figures["ratios"]) == 5
+    return done.stdout, load(target / f"{name}.json")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_proves_once_only_and_keeps_its_figures(
+    name: str, server: EmbeddedMongo, tmp_path: Path
+) -> None:
+    said, results = run_quick(name, server, tmp_path)
+    names, barred = EXPECTED[name]
+    assert f"every one of {results.executed:,} jobs {results.proved}" in said
+    assert results.executed > 0
+    assert results.quick
+    assert names <= {item.name for item in results.measures}
+    assert sum(item.bar is not None for item in results.ratios) >= barred
+    assert all(item.values for item in [*results.measures, *results.ratios])
+    assert {"MongoDB", "topology", "write concern", "cores", "PyMongo"} <= results.setting.keys()
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert "<svg" in (tmp_path / f"{name}.svg").read_text()[:500]

@@ -14,6 +14,7 @@ from jobpool import JobManager, PoolConfig
 from jobpool.embedded import EmbeddedMongo
 from jobpool.metrics import Metrics
 
+from ..faults.catalogue import CATALOGUE
 from ..waiting import until
 from .conftest import ROOT
 
@@ -32,13 +33,16 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
             assert made["new"] is True
             assert web.post("/squares/12").json() == {"id": made["id"], "new": False}
             until(lambda: web.get(f"/squares/{made['id']}").json() == {"state": "succeeded", "result": 144})
+            statuses = [web.get(f"/jobpool/{path}").status_code for path in ("healthz", "readyz", "x")]
+            assert statuses == [200, 200, 404]
+            assert 'jobpool_threads{pool="web"} 4.0' in web.get("/jobpool/metrics").text
     finally:
         for value in list(names.values()):
             if isinstance(value, JobManager):
                 value.close()
         for database in ("shop", "service"):
             client.drop_database(database)
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 5
 
 
 def test_the_metrics_table_names_every_family_and_no_other() -> None:
@@ -66,3 +70,8 @@ def test_every_test_that_a_promise_names_exists() -> None:
     assert [name for name in named if f"def {name}(" not in sources] == []
     for path in re.findall(r"`(tests/\S+\.py)`", table):
         assert (ROOT / path).exists()
+
+
+def test_the_table_of_figures_names_every_fault_of_the_catalogue() -> None:
+    table = README.partition("<!-- figures")[2].partition("<!-- end of figures -->")[0]
+    assert re.findall(r"^\| (F\d\d) \|", table, re.MULTILINE) == list(CATALOGUE)

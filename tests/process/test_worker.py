@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -81,6 +82,29 @@ def test_metrics_are_served_on_request(manager: JobManager, start_worker: StartW
     assert "jobpool_threads_busy" in urlopen(line.removeprefix("metrics on ").strip()).read().decode()
 
 
+def test_a_log_in_json_is_one_object_a_line_and_names_the_job(
+    manager: JobManager, start_worker: StartWorker
+) -> None:
+    id = manager.create("talkative", "loud").id
+    arguments = ("--burst", "--name", "night", "--metrics-port", "0")
+    code, errors = start_worker(*arguments, JOBPOOL_LOG_FORMAT="json").end()
+    lines = [json.loads(line) for line in errors.splitlines()]
+    job = {"job_id": id, "job_type": "talkative", "pool": "night", "attempt": 1}
+    own = [line for line in lines if line["logger"] in ("shop.images", "jobpool.job")]
+    assert [line["message"].partition(" ")[0] for line in own] == ["of", "%d", "failed", "by"]
+    assert [line for line in own if not job.items() <= line.items()] == []
+    assert own[2]["exc"].endswith("ValueError: with\ttabs")
+    assert any(line["message"].startswith("metrics on http") for line in lines)
+    assert any("'night'" in line["message"] and "job_id" not in line for line in lines)
+    assert code == 0
+
+
+def test_a_log_in_text_names_the_job(manager: JobManager, start_worker: StartWorker) -> None:
+    id = manager.create("talkative", "loud").id
+    _, errors = start_worker("--burst").end()
+    assert f"INFO jobpool.job: by its own [job '{id}']" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -93,6 +117,8 @@ def test_metrics_are_served_on_request(manager: JobManager, start_worker: StartW
         (["worker", "tests.process.app:manager", "--threads", "0"], 2, "threads must be between 1 and 1000"),
         (["worker", "tests.process.app:manager", "--lease", "nan"], 2, "lease"),
         (["worker", "tests.process.app:manager", "--threads", "many"], 2, "invalid int value"),
+        (["worker", "tests.process.app:manager", "--log-format", "xml"], 2, "neither text nor json"),
+        (["worker", "nonsense", "--log-format", "json"], 2, '"level": "ERROR"'),
         (["frobnicate"], 2, "invalid choice"),
         ([], 2, ""),
     ],

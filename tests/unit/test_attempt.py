@@ -14,6 +14,7 @@ from jobpool.outcome import Outcome
 from jobpool.pool.attempt import run_attempt
 from jobpool.pool.coroutines import Coroutines
 from jobpool.pool.host import Host
+from jobpool.tracing import Tracing
 
 from .jobs_held import held
 
@@ -22,6 +23,7 @@ LIMIT = 1000
 
 class Manager:
     data_limit = LIMIT
+    tracing = Tracing()
 
     def __init__(self, executor: Executor | Callable[..., Any]) -> None:
         self.executors = Executors({"t": executor})

@@ -24,7 +24,10 @@ def test_the_defaults_are_pinned() -> None:
         "reap_interval": None,
         "poll_interval": 1.0,
         "stop_timeout": 30.0,
+        "longest_run": None,
+        "stuck_after": None,
         "push": True,
+        "backlog_interval": 15.0,
     }
 
 
@@ -52,6 +55,8 @@ def test_the_intervals_can_be_given() -> None:
         ("reap_interval", (0, 0.04, 86401, math.inf)),
         ("poll_interval", (0, 0.009, 3601, None)),
         ("stop_timeout", (-1, 86401, math.nan, None)),
+        ("longest_run", (0, 0.09, -1, math.nan, math.inf, "60", True)),
+        ("stuck_after", (0, 0.09, -1, math.nan, math.inf, 365 * 86400 + 1, "60", True)),
         ("push", (None, 1, "yes")),
     ],
 )
@@ -76,6 +81,10 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, values: tuple[Any, .
         {"poll_interval": 0.01},
         {"poll_interval": 3600},
         {"stop_timeout": 0},
+        {"longest_run": 0.1},
+        {"longest_run": 365 * 86400},
+        {"stuck_after": 0.1},
+        {"stuck_after": 365 * 86400},
         {"push": False},
     ],
     ids=repr,

@@ -17,9 +17,9 @@ from jobpool.store.connection import (
     Connection,
     collection_of,
     open_client,
-    redact_uri,
     write_concern_of,
 )
+from jobpool.store.uris import redact_uri
 
 SECRET = "s3cret"
 
@@ -122,6 +122,12 @@ def test_a_name_that_mongodb_has_not_is_refused(
 ) -> None:
     with pytest.raises(InvalidConfiguration, match="cannot name a collection"):
         collection_of(database, None, client, collection)
+
+
+@pytest.mark.parametrize(("options", "name"), [("", "jobpool"), ("?appName=billing", "billing")])
+def test_the_server_sees_the_name_in_the_uri_or_ours(options: str, name: str) -> None:
+    with open_client(f"mongodb://127.0.0.1:1/{options}") as client:
+        assert client.options.pool_options.appname == name
 
 
 def test_a_database_must_be_one() -> None:

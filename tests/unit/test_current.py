@@ -27,7 +27,9 @@ def document() -> dict[str, Any]:
 @dataclass
 class Held:
     document: dict[str, Any] = field(default_factory=document)
+    pool: str = "p"
     attempt: int = 2
+    span: None = None
     lost: bool = False
     deadline: float = math.inf
 
@@ -90,8 +92,17 @@ def test_its_logger_names_the_job(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="jobpool.job"):
         current_job().logger.info("hello")
     (record,) = caplog.records
-    assert {key: vars(record)[key] for key in ("job_id", "job_type", "attempt")} == {
+    assert {key: vars(record)[key] for key in ("job_id", "job_type", "pool", "attempt")} == {
         "job_id": "an id",
         "job_type": "t",
+        "pool": "p",
         "attempt": 2,
     }
+
+
+@pytest.mark.usefixtures("held")
+def test_its_logger_keeps_what_the_caller_adds(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="jobpool.job"):
+        current_job().logger.info("hello", extra={"step": 3, "attempt": 9})
+    (record,) = caplog.records
+    assert (vars(record)["job_id"], vars(record)["step"], vars(record)["attempt"]) == ("an id", 3, 9)

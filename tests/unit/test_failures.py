@@ -8,7 +8,7 @@ import pymongo.errors as driver
 import pytest
 
 from jobpool.errors import OutcomeRefused, StoreRefused, StoreUnavailable
-from jobpool.store.failures import kind_of, translate
+from jobpool.store.failures import cause_of, kind_of, translate
 
 
 def bulk(*codes: int, concern: int | None = None) -> driver.BulkWriteError:
@@ -81,8 +81,72 @@ def test_the_drivers_dumps_are_left_out(dump: str) -> None:
     assert text == "x: OperationFailure: short; it was refused"
 
 
-def test_a_long_message_is_cut() -> None:
-    assert len(str(translate(driver.OperationFailure("x" * 10_000, 13), "x"))) < 400
+@pytest.mark.parametrize(
+    "error",
+    [
+        driver.OperationFailure("x" * 10_000, 13),
+        driver.AutoReconnect("word\r\n " * 1000),
+        driver.ServerSelectionTimeoutError("connection closed " * 1000),
+        driver.OperationFailure(f'not authorized on {"d" * 300} to execute command {{ find: "{"c" * 300}" }}', 13),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_message_is_one_short_line_whatever_the_server_says(error: Exception, writes: bool) -> None:
+    text = str(translate(error, "creating job " + "i" * 1000, writes=writes))
+    assert len(text) < 300
+    assert len(text.splitlines()) == 1
+
+
+#: What MongoDB said, the kind it is, and what the user has to read.
+REFUSALS = [
+    (
+        driver.OperationFailure("Authentication failed.", 18),
+        "authentication",
+        "look at user, password and authSource",
+    ),
+    (driver.OperationFailure("command find requires authentication", 13), "authentication", "give a user"),
+    (
+        driver.OperationFailure('not authorized on shop to execute command { update: "jobs", $db: "shop" }', 13),
+        "rights",
+        "the right missing is update",
+    ),
+    (driver.OperationFailure("available disk space is too small", 14031), "disk", "free some on the server"),
+    (
+        driver.OperationFailure("hint provided does not correspond to an existing index", 2),
+        "index",
+        "the next try makes it again, if this user has the right createIndex",
+    ),
+    (bulk(121), "unstorable", "refused"),
+    (bulk(14031), "disk", "free some"),
+    (driver.DocumentTooLarge("17 MB"), "unstorable", "17 MB"),
+    (driver.OperationFailure("bad value", 2), "other", "bad value"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "text"), REFUSALS, ids=[kind for _, kind, _ in REFUSALS])
+def test_a_refusal_says_why_and_what_to_do(error: Exception, kind: str, text: str) -> None:
+    translated = translate(error, "claiming", operation="claim")
+    assert (translated.kind, translated.operation) == (kind, "claim")
+    assert text in str(translated)
+    assert isinstance(translated, OutcomeRefused) == (kind == "unstorable")
+
+
+def test_the_reason_for_the_log_holds_nothing_that_the_server_quotes() -> None:
+    details = {"codeName": "DocumentValidationFailure", "errmsg": "secret"}
+    for error in (
+        driver.OperationFailure("failed: secret", 121, details),
+        driver.DuplicateKeyError('dup key: { email: "secret" }', 11000, {"errmsg": "secret"}),
+        driver.OperationFailure('not authorized on d to execute command { find: "jobs", q: "secret" }', 13),
+    ):
+        reason = translate(error, "finish").reason
+        assert reason
+        assert "secret" not in reason
+
+
+def test_who_cannot_be_reached_may_be_down() -> None:
+    assert str(translate(driver.AutoReconnect("closed"), "x")).endswith("; is the server up and reachable?")
+    assert "reachable" not in str(translate(driver.NotPrimaryError("not primary"), "x"))
 
 
 @pytest.mark.parametrize(
@@ -117,3 +181,22 @@ def test_what_part_of_a_group_may_stand_is_not_called_refused() -> None:
 def test_what_cannot_be_stored_is_told_from_what_is_not_allowed() -> None:
     assert type(translate(bulk(121), "finish")) is OutcomeRefused
     assert type(translate(driver.OperationFailure("not authorized", 13), "finish")) is StoreRefused
+
+
+def test_a_driver_that_repeated_too_often_means_what_it_repeated_for() -> None:
+    """PyMongo computes a pause of 2.0 to the power of its repeats, and fails at that after a thousand."""
+    lost = driver.AutoReconnect("closed")
+
+    def repeat() -> None:
+        try:
+            raise lost
+        except driver.AutoReconnect:
+            _ = 2.0 * 2**2000
+
+    with pytest.raises(OverflowError) as caught:
+        repeat()
+    assert cause_of(caught.value) is lost
+
+
+def test_an_overflow_of_the_encoder_is_no_error_of_the_driver() -> None:
+    assert cause_of(OverflowError("MongoDB can only handle up to 8-byte ints")) is None

@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from http.client import HTTPResponse
 
 import pytest
 
@@ -32,14 +33,19 @@ def server() -> Iterator[MetricsServer]:
         yield server
 
 
-def get(server: MetricsServer, path: str, **headers: str) -> tuple[int, str, str]:
+def ask(server: MetricsServer, path: str, method: str = "GET", **headers: str) -> tuple[HTTPResponse, str]:
     connection = http.client.HTTPConnection(LOCAL, server.port, timeout=30)
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
-        return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        return answer, answer.read().decode()
     finally:
         connection.close()
+
+
+def get(server: MetricsServer, path: str, **headers: str) -> tuple[int, str, str]:
+    answer, body = ask(server, path, **headers)
+    return answer.status, answer.headers["Content-Type"], body
 
 
 def test_a_route_answers(server: MetricsServer) -> None:
@@ -60,6 +66,21 @@ def test_a_failed_check_is_a_503(server: MetricsServer) -> None:
 def test_another_path_is_a_404_that_names_the_routes(server: MetricsServer, path: str) -> None:
     status, _, body = get(server, path)
     assert (status, body) == (404, "not here; try /metrics, /readyz\n")
+
+
+def test_a_head_has_the_headers_of_the_get_and_no_body(server: MetricsServer) -> None:
+    for path in ("/metrics", "/readyz", "/x"):
+        (head, nothing), (same, body) = ask(server, path, "HEAD"), ask(server, path)
+        assert nothing == ""
+        assert (head.status, head.headers["Content-Length"]) == (same.status, str(len(body)))
+        assert head.headers["Content-Type"] == same.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_another_method_is_a_405_that_names_those_that_are(server: MetricsServer, method: str) -> None:
+    answer, _ = ask(server, "/metrics", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert ask(server, "/x", method)[0].status == 404
 
 
 def test_the_url_says_where_it_listens(server: MetricsServer) -> None:

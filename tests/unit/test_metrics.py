@@ -11,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobpool.metrics import MAX_ERRORS, MAX_TYPES, OTHER, Metrics
 from jobpool.observer import PoolGauges
 
-GAUGES = PoolGauges(threads=4, busy=3, queued=7, queue_capacity=100, busy_seconds=12.5, longest_running=2.0)
+GAUGES = PoolGauges(
+    threads=4, busy=3, queued=7, queue_capacity=100, busy_seconds=12.5, longest_running=2.0, stuck=1
+)
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
 
 
 def use_everything(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     metrics.jobs_created("t", "inserted", 2)
     metrics.store_operation("claim", 0.1, "timeout")
     metrics.claimed("p", "full", 5, 1, 2)
@@ -47,6 +49,7 @@ def use_everything(metrics: Metrics) -> None:
     metrics.finished("t", "failed", 0.2, "ValueError")
     metrics.leases_extended("p", "extended", 3)
     metrics.leases_lost("p", "running", 1)
+    metrics.released("p", 2)
     metrics.reaped("t", "requeued", 1)
     metrics.internal_error("fetcher")
 
@@ -163,18 +166,19 @@ def test_a_store_error_is_timed_and_counted(metrics: Metrics) -> None:
         ("jobpool_lease_extensions_total", {"result": "lost"}),
         ("jobpool_leases_lost_total", {"stage": "finishing"}),
         ("jobpool_jobs_claimed_total", {}),
+        ("jobpool_jobs_released_total", {}),
         ("jobpool_claim_conflicts_total", {}),
         ("jobpool_fetcher_blocked_seconds_total", {}),
     ],
 )
 def test_a_started_pool_counts_from_zero(metrics: Metrics, name: str, labels: dict[str, str]) -> None:
     assert value(metrics, name, pool="p", **labels) is None
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     assert value(metrics, name, pool="p", **labels) == 0
 
 
 def test_a_started_pool_shows_its_gauges(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     assert value(metrics, "jobpool_threads", pool="p") == 4
     assert value(metrics, "jobpool_threads_busy", pool="p") == 3
     assert value(metrics, "jobpool_queue_jobs", pool="p") == 7
@@ -184,55 +188,64 @@ def test_a_started_pool_shows_its_gauges(metrics: Metrics) -> None:
 
 
 def test_pools_of_one_name_add_up(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
-    metrics.pool_started("p", other_gauges)
+    metrics.pool_started("p", ("t",), gauges)
+    metrics.pool_started("p", ("t",), other_gauges)
     assert value(metrics, "jobpool_threads", pool="p") == 8
     assert value(metrics, "jobpool_threads_busy_seconds_total", pool="p") == 13.5
 
 
 def test_the_longest_running_job_is_the_longest_of_all_pools(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
-    metrics.pool_started("p", other_gauges)
+    metrics.pool_started("p", ("t",), gauges)
+    metrics.pool_started("p", ("t",), other_gauges)
     assert value(metrics, "jobpool_longest_running_job_seconds", pool="p") == 5
 
 
 def test_pools_of_two_names_are_apart(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
-    metrics.pool_started("q", other_gauges)
+    metrics.pool_started("p", ("t",), gauges)
+    metrics.pool_started("q", ("t",), other_gauges)
     assert value(metrics, "jobpool_threads", pool="p") == 4
     assert value(metrics, "jobpool_threads_busy_seconds_total", pool="q") == 1
 
 
 def test_a_stopped_pool_shows_zeros(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     metrics.pool_stopped("p", gauges)
     for name in ("jobpool_threads", "jobpool_queue_jobs", "jobpool_longest_running_job_seconds"):
         assert value(metrics, name, pool="p") == 0
 
 
 def test_a_stopped_pool_leaves_the_others(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
-    metrics.pool_started("p", other_gauges)
+    metrics.pool_started("p", ("t",), gauges)
+    metrics.pool_started("p", ("t",), other_gauges)
     metrics.pool_stopped("p", gauges)
     assert value(metrics, "jobpool_threads", pool="p") == 4
     assert value(metrics, "jobpool_longest_running_job_seconds", pool="p") == 5
 
 
 def test_the_busy_seconds_do_not_fall_at_a_stop(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     metrics.pool_stopped("p", gauges)
     assert value(metrics, "jobpool_threads_busy_seconds_total", pool="p") == 12.5
 
 
 def test_the_busy_seconds_go_on_after_a_restart(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     metrics.pool_stopped("p", gauges)
-    metrics.pool_started("p", other_gauges)
+    metrics.pool_started("p", ("t",), other_gauges)
     assert value(metrics, "jobpool_threads_busy_seconds_total", pool="p") == 13.5
 
 
 def test_a_repeated_stop_counts_once(metrics: Metrics) -> None:
-    metrics.pool_started("p", gauges)
+    metrics.pool_started("p", ("t",), gauges)
     metrics.pool_stopped("p", gauges)
     metrics.pool_stopped("p", gauges)
     assert value(metrics, "jobpool_threads_busy_seconds_total", pool="p") == 12.5
+
+
+def test_the_first_failure_of_a_known_type_is_a_rise() -> None:
+    """What begins with 1 is no increase to Prometheus."""
+    metrics = Metrics.on(None)
+    metrics.pool_started("p", ("t",), gauges)
+    for outcome in ("succeeded", "retried", "failed", "lost"):
+        assert metrics.registry.get_sample_value("jobpool_attempts_total", {"type": "t", "outcome": outcome}) == 0
+    assert metrics.registry.get_sample_value("jobpool_jobs_reaped_total", {"type": "t", "result": "failed"}) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobpool.pool.held import Held
 from jobpool.pool.queue import ClaimedQueue
 
 from .jobs_held import held
@@ -66,3 +67,14 @@ def test_closing_may_be_repeated() -> None:
     queue.put([held("a")])
     queue.close()
     assert queue.close() == []
+
+
+def test_what_passes_by_is_handed_over_until_the_queue_is_closed() -> None:
+    queue = ClaimedQueue()
+    handed: list[Held] = []
+    a, b = held("a"), held("b")
+    assert queue.pass_by([a], handed.extend)
+    assert (handed, len(queue)) == ([a], 0)
+    queue.close()
+    assert not queue.pass_by([b], handed.extend)
+    assert handed == [a]

@@ -11,6 +11,7 @@ import pytest
 from jobpool.errors import StoreUnavailable
 from jobpool.observer import Observer
 from jobpool.pool.service import Service, jitter
+from jobpool.trouble import Trouble
 
 FORESEEN = StoreUnavailable("away")
 UNFORESEEN = [ValueError("bug"), SystemExit(1), KeyboardInterrupt(), GeneratorExit()]
@@ -29,7 +30,7 @@ class Scripted(Service):
 
     def __init__(self, *script: BaseException | None) -> None:
         self.heard = Counting()
-        super().__init__("pool-scripted", self.heard)
+        super().__init__("pool-scripted", self.heard, Trouble("db.jobs"))
         self._script = list(script)
         self.stop()
 
@@ -41,7 +42,7 @@ class Scripted(Service):
 
 class Looping(Service):
     def __init__(self, work: Callable[[], object]) -> None:
-        super().__init__("pool-looping", Observer())
+        super().__init__("pool-looping", Observer(), Trouble("db.jobs"))
         self._work = work
 
     def run_once(self) -> None:
@@ -84,13 +85,30 @@ def test_only_a_step_that_works_advances() -> None:
 
 def test_a_lasting_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     service = Scripted(FORESEEN, FORESEEN, FORESEEN, None)
-    with caplog.at_level(logging.INFO, logger="jobpool.pool.service"):
+    with caplog.at_level(logging.INFO, logger="jobpool"):
         for _ in range(4):
             service.step()
     first, last = caplog.records
-    assert (first.levelname, first.getMessage()) == ("WARNING", "pool-scripted: away; retrying")
+    assert first.levelname == "WARNING"
+    assert first.getMessage().startswith("MongoDB for 'db.jobs' does not confirm")
     assert first.exc_info is None
-    assert (last.levelname, "works again" in last.getMessage()) == ("INFO", True)
+    assert (last.levelname, "answers again" in last.getMessage()) == ("INFO", True)
+
+
+def test_every_failure_of_a_service_is_told_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    service = Scripted(FORESEEN, FORESEEN)
+    with caplog.at_level(logging.DEBUG, logger="jobpool.pool.service"):
+        service.step()
+        service.step()
+    texts = [record.getMessage() for record in caplog.records if record.levelname == "DEBUG"]
+    assert texts == ["pool-scripted: away; retrying"] * 2
+
+
+def test_an_error_that_nobody_foresaw_is_not_logged_at_every_step(caplog: pytest.LogCaptureFixture) -> None:
+    service = Scripted(*[ValueError("bug")] * 20)
+    for _ in range(20):
+        service.step()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_an_unforeseen_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,3 +168,29 @@ def test_the_jitter_is_a_quarter_to_either_side() -> None:
     assert min(draws) >= 0.75
     assert max(draws) <= 1.25
     assert len(set(draws)) > 1
+
+
+class Ending(Service):
+    """Stops within its first step, which then raises `error`; its end raises as well."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        super().__init__("pool-ending", Observer(), Trouble("db.jobs"))
+        self.closed = 0
+        self._error = error
+
+    def run_once(self) -> None:
+        self.stop()
+        if self._error is not None:
+            raise self._error
+
+    def at_end(self) -> None:
+        self.closed += 1
+        raise ValueError("even then it ends")
+
+
+@pytest.mark.parametrize("error", [None, FORESEEN, ValueError("bug")], ids=repr)
+def test_a_thread_cleans_up_after_its_last_step_whatever_that_was(error: BaseException | None) -> None:
+    service = Ending(error)
+    service.start()
+    assert service.join(30)
+    assert service.closed == 1

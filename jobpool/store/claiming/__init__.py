@@ -7,9 +7,10 @@ plan test and the benchmark take it from there.
 from __future__ import annotations
 
 from ...errors import InvalidConfiguration
+from ...names import shown
 from ..connection import Connection
 from .batch import Batch
-from .claimed import Claimed, ClaimStrategy, Request
+from .claimed import Claimed, ClaimStrategy, Request, Rule, Unknown
 from .single import Single
 from .window import Window
 
@@ -23,8 +24,8 @@ STRATEGIES: dict[str, type[ClaimStrategy]] = {
 def make_strategy(name: str, connection: Connection) -> ClaimStrategy:
     """Return a new strategy of that name, for the use of one thread."""
     if name not in STRATEGIES:
-        raise InvalidConfiguration(f"unknown claim strategy {name!r}; known: {', '.join(STRATEGIES)}")
+        raise InvalidConfiguration(f"unknown claim strategy {shown(name)}; known: {', '.join(STRATEGIES)}")
     return STRATEGIES[name](connection)
 
 
-__all__ = ["STRATEGIES", "ClaimStrategy", "Claimed", "Request", "make_strategy"]
+__all__ = ["STRATEGIES", "ClaimStrategy", "Claimed", "Request", "Rule", "Unknown", "make_strategy"]

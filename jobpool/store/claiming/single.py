@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pymongo import ReturnDocument
 
+from ...errors import StoreRefused
 from ..documents import CLAIM_FIELDS
 from ..indexes import CLAIM_INDEX
 from .claimed import (
@@ -12,8 +15,8 @@ from .claimed import (
     Claimed,
     ClaimStrategy,
     Request,
+    claimable,
     claiming_update,
-    due,
     lease_deadline,
     new_token,
     nothing,
@@ -25,7 +28,7 @@ class Single(ClaimStrategy):
 
     Lost replies: the driver repeats it, and the server answers the repeat
     with what the first one did. When that fails too, the job may be claimed
-    with nobody knowing: its lease brings it back.
+    with nobody knowing: its lease brings it back, or `Transitions.disown` if it was started as well.
     """
 
     def claim(self, request: Request) -> Claimed:
@@ -38,17 +41,25 @@ class Single(ClaimStrategy):
 
     def _claim_of(self, request: Request, types: tuple[str, ...]) -> Claimed:
         token = new_token()
-        with self._connection.call("claim", what="claiming a job"):
-            filter = due(self._connection, types)
-            deadline = lease_deadline(request)
-            document = self._jobs.find_one_and_update(
-                filter,
-                claiming_update(request, token),
-                projection=CLAIM_FIELDS,
-                sort=ORDER,
-                hint=CLAIM_INDEX,
-                return_document=ReturnDocument.AFTER,
-            )
+        try:
+            with self._connection.call("claim", what="claiming a job"):
+                filter = claimable(self._connection, replace(request, types=types))
+                deadline = lease_deadline(request)
+                document = self._jobs.find_one_and_update(
+                    filter,
+                    claiming_update(request, token),
+                    projection=CLAIM_FIELDS,
+                    sort=ORDER,
+                    hint=CLAIM_INDEX,
+                    return_document=ReturnDocument.AFTER,
+                )
+        except StoreRefused:
+            raise
+        except BaseException:  # an interrupt also
+            if request.starts is not None:
+                self._note(request, token, None)
+            raise
         if document is None:
-            return nothing()
-        return Claimed([document], token, deadline, tried=1, drained=False)
+            looked = len(request.types) > MAX_TYPES  # there was one, and another pool got it
+            return nothing(tried=int(looked), drained=not looked)
+        return Claimed([document], token, deadline, tried=1, drained=False, started=request.starts is not None)

@@ -1,0 +1,22 @@
+"""The endpoint as a WSGI application, to be mounted in a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from .routes import Routes, reply
+
+
+def wsgi_app(routes: Routes) -> WSGIApplication:
+    """Return an application that answers `routes` below its mount point. Who may ask is the host's to say."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        answered = reply(routes, method, path, environ.get("HTTP_ACCEPT", ""))
+        status = f"{answered.status} {HTTPStatus(answered.status).phrase}"
+        start_response(status, list(answered.headers.items()))
+        return [answered.body]
+
+    return app

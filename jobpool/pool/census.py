@@ -1,0 +1,120 @@
+"""The census: says that the pool lives, and counts the backlog of all pools for the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from math import inf
+
+from ..errors import StoreError
+from ..logs import bounded_logger_of
+from ..names import LISTED, shown
+from ..observer import Observer
+from ..store import Store
+from ..store.presence import PoolCard
+from .service import LONGEST_JITTER, Periodic, jitter
+
+logger = bounded_logger_of(__name__)
+
+#: Seconds between two words of a pool, or less if it counts more often.
+ANNOUNCE_EVERY = 15.0
+#: A count that takes longer is given up: the view stays as it was, and its age tells.
+COUNT_TIME = 5.0
+#: Counting must not be what the server is busy with: it rests for so many times what it took.
+REST = 20.0
+#: Of the last word, in a stop.
+GOODBYE = 1.0
+_WORD = "its word that it lives"
+
+
+class Census(Periodic):
+    """Refreshes the cluster view. Whatever fails here is told once and disturbs nobody.
+
+    Args:
+        card: What to say of the pool; None where there is none.
+        interval: Seconds between two counts; 0 counts nothing.
+        types: Shown even when they have no jobs.
+
+    Fields: all that change belong to the thread; `_say_at` and `_count_at` are when it
+    speaks and counts next.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        observer: Observer,
+        *,
+        card: PoolCard | None,
+        interval: float,
+        types: tuple[str, ...] = (),
+    ) -> None:
+        self._say_every = min(interval or ANNOUNCE_EVERY, ANNOUNCE_EVERY)
+        self._count_every = interval
+        super().__init__(f"{name}-census", observer, store.trouble, self._say_every, at_once=True)
+        self._store = store
+        self._card = card
+        self._types = types
+        self._say_at = -inf if card else inf
+        self._count_at = -inf if interval > 0 else inf
+        self._left: set[str] = set()
+        self._announced = False
+
+    #: Seconds after which a step that has not returned hangs.
+    longest_step = 2 * COUNT_TIME + 5.0
+
+    @property
+    def undone(self) -> set[str]:
+        """What failed when it was last tried."""
+        return set(self._left)
+
+    def act(self) -> None:
+        """Say that the pool lives, and count, whichever is due."""
+        if self._card is not None and time.monotonic() >= self._say_at:
+            self._say_at = _within(self._say_every)
+            self._try(_WORD, partial(self._announce, self._card))
+        if time.monotonic() >= self._count_at:
+            self._count_at = _within(self._count_every)
+            self._try("the cluster view", self._count)
+
+    def _next(self) -> float:
+        return min(self._say_at, self._count_at)
+
+    def _announce(self, card: PoolCard) -> None:
+        self._announced = True  # even if the reply is lost
+        # It must stay fresh while this thread rests and while a count takes its time.
+        self._store.presence.announce(card, 2 * self._say_every + COUNT_TIME)
+
+    def _count(self) -> None:
+        began = time.monotonic()
+        try:
+            backlog = self._store.census.backlog(timeout=COUNT_TIME)
+        finally:
+            self._count_at = _within(max(self._count_every, REST * (time.monotonic() - began)))
+        self.observer.backlog_counted(self._store.name, backlog, self._types)
+
+    def _try(self, what: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except StoreError as error:
+            logger.debug("%s: %s failed: %s", self.name, what, error)
+            if what not in self._left:
+                self._left.add(what)
+                name = shown(self.name.rpartition("-")[0], LISTED)
+                logger.info("pool %s: %s failed, is tried again, and jobs run regardless: %s", name, what, error)
+        else:
+            self._left.discard(what)
+
+    def _repeat(self) -> None:
+        """Say at the end of the thread that the pool has ended; not if the store is away, a stop has no time."""
+        super()._repeat()
+        self.observer.backlog_ended(self._store.name)
+        if self._announced and self._card is not None and _WORD not in self._left:
+            goodbye = partial(self._store.presence.withdraw, self._card, timeout=GOODBYE)
+            self._try("its word that it ended", goodbye)
+
+
+def _within(seconds: float) -> float:
+    """Return an instant after 0.6 to 1 of `seconds`, as of every `Periodic`."""
+    return time.monotonic() + seconds * jitter() / LONGEST_JITTER

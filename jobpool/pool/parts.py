@@ -1,0 +1,149 @@
+"""What a pool is made of, and who knows whom."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+
+from ..config import PoolConfig
+from ..observer import PoolGauges
+from ..store.claiming import Rule
+from ..store.presence import PoolCard
+from .census import Census
+from .coroutines import Coroutines
+from .fetcher import Fetcher
+from .giving_back import GivingBack
+from .heartbeat import Heartbeat
+from .held import HeldJobs
+from .host import Host
+from .pace import Pace
+from .queue import ClaimedQueue
+from .reaper import Reaper
+from .recorder import Recorder
+from .room import Rooms
+from .running import Running
+from .service import Service
+from .starter import Starter
+from .waker import Listener
+from .watchdog import Watchdog, limits_of
+from .workers import Workers
+
+
+class Parts:
+    """The parts of one pool, joined and not started. Threads: any; nothing here is replaced.
+
+    A job goes from the fetcher into the queue, by the starter to the workers,
+    or to them directly, and its outcome to the recorder. Each wakes the one before it when it has room.
+    """
+
+    def __init__(self, host: Host, config: PoolConfig, types: tuple[str, ...]) -> None:
+        name, store, observer = config.name, host.store, host.observer
+        self.config = config
+        self.store = store
+        self.wakeups = host.wakeups
+        self.held = HeldJobs()
+        self.give_back = GivingBack(name, store, self.held, observer)
+        self.queue = ClaimedQueue()
+        self.pace = Pace(config.threads)
+        self.coroutines = Coroutines(name)
+        self.recorder = Recorder(
+            name, store, self.held, self.pace, observer, done=lambda: self.fetcher.make_room()
+        )
+        run = Running(name, host, self.held, self.give_back, self.coroutines, self.recorder)
+        self.workers = Workers(config.threads, name, run, self._thread_freed)
+        self.starter = Starter(
+            name,
+            store,
+            host.executors,
+            self.held,
+            self.give_back,
+            self.queue,
+            self.workers,
+            self.pace,
+            observer,
+            room=lambda: self.fetcher.make_room(),
+        )
+        self.heartbeat = Heartbeat(
+            name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
+        )
+        self.reaper = Reaper(name, store, config.reap_every, observer)
+        self.census = Census(
+            name, store, observer, card=_card(config, types), interval=config.backlog_interval, types=types
+        )
+        limits = limits_of(types, host.executors, config)
+        self.watchdog = Watchdog(name, store, self.workers, self.coroutines, observer, limits)
+        self.fetcher = Fetcher(
+            config,
+            types,
+            store,
+            self.held,
+            self.give_back,
+            self.queue,
+            self.workers,
+            Rooms(config, types, self.workers, self.pace, queued=self._queued, taken=self._taken),
+            _rules(types, host),
+            observer,
+            fenced=lambda: self.heartbeat.failing,
+            fetched=self.starter.wake,
+            idle=host.wakeups.idle,
+            pushed_since=host.wakeups.pushing_since,
+        )
+        self.listener = self._listener(types, "local")
+        self.pushed = self._listener(types, "push")
+        #: In the order of their start: nobody claims before everything behind it runs.
+        self.services: tuple[Service, ...] = (
+            self.recorder,
+            self.starter,
+            self.heartbeat,
+            self.reaper,
+            self.census,
+            *((self.watchdog,) if self.watchdog.needed else ()),
+            self.fetcher,
+        )
+
+    def _listener(self, types: tuple[str, ...], source: str) -> Listener:
+        return Listener(frozenset(types), lambda: self.fetcher.waiting, lambda: self.fetcher.wake(source))
+
+    def _thread_freed(self) -> None:
+        if self.workers.ready <= self.workers.low_water:
+            self.starter.wake()
+            self.fetcher.make_room()
+
+    def _taken(self) -> int:
+        """Return how many jobs take up room: claimed and not running, or run and not recorded."""
+        return self._waiting() + self.recorder.backlog
+
+    def _waiting(self) -> int:
+        return self._queued() + self.workers.ready
+
+    def _queued(self) -> int:
+        return len(self.queue) + self.starter.starting
+
+    def gauges(self) -> PoolGauges:
+        """Return what the pool looks like now."""
+        return PoolGauges(
+            threads=self.config.threads,
+            busy=self.workers.busy,
+            queued=self._waiting(),
+            queue_capacity=self.config.queue_size,
+            busy_seconds=self.workers.busy_seconds(),
+            longest_running=self.workers.longest_running(),
+            stuck=len(self.watchdog.stuck),
+        )
+
+
+def _rules(types: tuple[str, ...], host: Host) -> dict[str, Rule]:
+    executors = {type: host.executors[type] for type in types}
+    return {type: Rule(executor.max_attempts, executor.backoff) for type, executor in executors.items()}
+
+
+def _card(config: PoolConfig, types: tuple[str, ...]) -> PoolCard:
+    return PoolCard(
+        id=secrets.token_hex(12),
+        name=config.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        types=types,
+        threads=config.threads,
+    )

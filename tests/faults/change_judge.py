@@ -1,0 +1,178 @@
+"""Judges what the server did: is every change of a job one of the protocol's, and was it asked for by who may?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .history import Event
+from .oplog import Change
+from .violation import Violation
+
+Document = Mapping[str, Any]
+Pair = tuple[str, str]
+FINAL = ("succeeded", "failed", "cancelled")
+HELD = ("claimed", "running")
+#: The state in which an outcome leaves its job.
+BECOMES = {"succeeded": "succeeded", "failed": "failed", "retried": "pending"}
+#: What the end of the server's history and the stored document must agree in.
+KEPT = ("state", "claim", "attempts", "fence")
+
+Fault = tuple[str, str] | None
+
+
+class Asked(NamedTuple):
+    """What was asked for, whenever: by whom of which job (the token is empty where there is no claim)."""
+
+    jobs: Mapping[str, set[Pair]]
+    outcomes: Mapping[Pair, set[str]]
+    disowned: set[str]
+
+
+def judge_changes(
+    events: list[Event], documents: Mapping[str, Document], changes: Iterable[Change], *, ended: bool
+) -> Iterator[Violation]:
+    """Judge every change, and whether clients and the end agree with them; see `checker.check`."""
+    asked = _asked(events)
+    tokens: dict[str, set[str]] = defaultdict(set)
+    last: dict[str, Document | None] = {}
+    made: set[tuple[str, str, str]] = set()
+    for change in changes:
+        fault = _judge(change, asked, tokens[change.id])
+        if fault is not None:
+            yield Violation(fault[0], change.id, fault[1])
+        last[change.id] = change.after
+        if change.after is not None:
+            made.add((change.id, str(change.after.get("claim")), change.after["state"]))
+    yield from _unmade(events, made)
+    if ended:
+        yield from _other_end(documents, last)
+
+
+def _asked(events: list[Event]) -> Asked:
+    jobs: dict[str, set[Pair]] = defaultdict(set)
+    outcomes: dict[Pair, set[str]] = defaultdict(set)
+    disowned: set[str] = set()
+    for event in events:
+        pairs = [(id, token) for id, token in event.fields.get("jobs", ())]
+        jobs[event.name].update(pairs)
+        disowned.update(event.fields.get("tokens", ()))
+        if event.name == "finish":
+            for pair, outcome in zip(pairs, event.fields["outcomes"], strict=True):
+                outcomes[pair].add(BECOMES[outcome])
+    return Asked(jobs, outcomes, disowned)
+
+
+def _unmade(events: list[Event], made: set[tuple[str, str, str]]) -> Iterator[Violation]:
+    """What was acknowledged to the holder of a claim was done: started, finished."""
+    for event in events:
+        if event.name not in ("start-ok", "finish-ok"):
+            continue
+        jobs = event.fields["jobs"]
+        states = [BECOMES[name] for name in event.fields.get("outcomes", ())] or ["running"] * len(jobs)
+        for (id, token), state in zip(jobs, states, strict=True):
+            if (id, token, state) not in made:
+                yield Violation("I2", id, f"was acknowledged as {state} under claim {token}, and never became it")
+
+
+def _other_end(documents: Mapping[str, Document], last: Mapping[str, Document | None]) -> Iterator[Violation]:
+    for id, document in documents.items():
+        end = last.get(id) or {}
+        for name in KEPT:
+            if end.get(name) != document.get(name):
+                ends = f"{name} is {document.get(name)!r}, the server's history ends with {end.get(name)!r}"
+                yield Violation("I4", id, ends)
+
+
+def _judge(change: Change, asked: Asked, tokens: set[str]) -> Fault:
+    before, after = change.before, change.after
+    if after is None:
+        return "I1", "was deleted and nobody asked for it"
+    if before is None:
+        return _inserted(change.id, after, asked)
+    step = (before["state"], after["state"])
+    if step in (("pending", "claimed"), ("pending", "running")):
+        return _claimed(before, after, tokens)
+    if step == ("pending", "cancelled"):
+        return None if (change.id, "") in asked.jobs["cancel"] else ("I4", "was cancelled and nobody asked for it")
+    if step[0] in HELD:
+        kept = after.get("claim") == before.get("claim")
+        return _by_holder(change.id, before, after, asked) if kept else _taken(change, before, after, asked)
+    return ("I2" if step[0] in FINAL else "I4"), f"went from {step[0]} to {step[1]}"
+
+
+def _inserted(id: str, after: Document, asked: Asked) -> Fault:
+    if (id, "") not in asked.jobs["create"]:
+        return "I1", "was inserted and nobody tried to create it"
+    if (after["state"], after["attempts"], after.get("claim")) != ("pending", 0, None):
+        return "I4", f"was inserted as {after['state']} with {after['attempts']} attempts"
+    return None
+
+
+def _claimed(before: Document, after: Document, tokens: set[str]) -> Fault:
+    token = after.get("claim")
+    new = after["fence"] == before["fence"] + 1 and token and token not in tokens
+    tokens.add(str(token))
+    if not new:
+        return "I4", f"was claimed without a new fence and token: {after['fence']} {token}"
+    if after.get("lease_until") is None:
+        return "I4", "was claimed without a lease: it would never come back"
+    spent = after["attempts"] - before["attempts"]
+    if spent != (after["state"] == "running"):
+        return "I5", f"was claimed, and that spent {spent} attempts"
+    return None
+
+
+def _by_holder(id: str, before: Document, after: Document, asked: Asked) -> Fault:
+    """The claim stays: started, extended, reported as stuck or finished, and by the holder only."""
+    holder = (id, before["claim"])
+    spent, step = after["attempts"] - before["attempts"], (before["state"], after["state"])
+    if after["fence"] != before["fence"]:
+        return "I4", f"has another fence under the same claim: {before['fence']}, then {after['fence']}"
+    if step == ("claimed", "running"):
+        if spent == 1 and holder in asked.jobs["start"]:
+            return None
+        return "I5", f"was started, attempts {before['attempts']} to {after['attempts']}"
+    if spent:
+        return "I5", f"went from {step[0]} to {step[1]}, attempts {before['attempts']} to {after['attempts']}"
+    if step[0] == step[1]:
+        return _kept(holder, before, after, asked)
+    if step[0] != "running" or step[1] not in asked.outcomes.get(holder, ()):
+        return "I4", f"went from {step[0]} to {step[1]}, and its holder did not ask for it"
+    if step[1] == "pending" and _all_spent(after):
+        return "I5", f"is to be retried after {after['attempts']} attempts"
+    return None
+
+
+def _kept(holder: Pair, before: Document, after: Document, asked: Asked) -> Fault:
+    """Claim and state stay."""
+    if before.get("stuck") == after.get("stuck"):
+        return None if holder in asked.jobs["extend"] else ("I4", "was extended, its holder did not ask for it")
+    if before["state"] == "running" and holder in asked.jobs["report"]:
+        return None
+    return "I4", f"is said to be stuck while {before['state']}, and its holder did not say so"
+
+
+def _taken(change: Change, before: Document, after: Document, asked: Asked) -> Fault:
+    """The claim is gone: released by its holder, or reaped."""
+    step, running = (before["state"], after["state"]), before["state"] == "running"
+    over = before.get("lease_until") is None or before["lease_until"] <= change.at
+    given_back = (change.id, before["claim"]) in asked.jobs["release"] or before["claim"] in asked.disowned
+    released = given_back and step[1] == "pending"
+    spent = after["attempts"] - before["attempts"]
+    if not over and not released:
+        return "I4", f"was taken from its holder while {step[0]}, with a lease until {before['lease_until']}"
+    if after.get("claim") is not None or step[1] not in ("pending", "failed"):
+        return "I4", f"went from {step[0]} to {step[1]} under another claim: {after.get('claim')}"
+    if not (over and spent == 0) and not (released and spent == -running):
+        return "I5", f"was taken back, attempts {before['attempts']} to {after['attempts']}"
+    if running and (step[1] == "failed") != _all_spent(after):
+        return "I5", f"is {step[1]} after {after['attempts']} attempts of {after['max_attempts']}"
+    if step == ("claimed", "failed"):
+        return "I5", "failed, and never ran under this claim"
+    return None
+
+
+def _all_spent(document: Document) -> bool:
+    return bool(document["attempts"] >= (document["max_attempts"] or 1))

@@ -1,0 +1,52 @@
+"""``python -m tests.faults seeds``: is the suite blind to any of the seeded bugs?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+from .report import ROOT
+from .seeds import SEEDS, VARIABLE, Seed
+
+#: What pytest says at its end when tests failed; anything else proves nothing.
+TESTS_FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("names", nargs="*", metavar="SEED", help=f"default: all of {', '.join(SEEDS)}")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plant one bug after the other; return 1 if a test stays green."""
+    blind = 0
+    for name in args.names or SEEDS:
+        began = time.monotonic()
+        found = verdict(name, SEEDS[name])
+        blind += not found
+        said = f"red: {found}" if found else "GREEN: the suite is blind to it"
+        print(f"{name}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"{len(args.names or SEEDS) - blind} passed, {blind} failed")
+    return 1 if blind else 0
+
+
+def verdict(name: str, seed: Seed) -> str | None:
+    """Run the test of a seed with the bug planted; return what it said if it is red for its reason, else None."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *seed.test.split()],
+        env={**os.environ, VARIABLE: name},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    errors = [line[1:].strip() for line in done.stdout.splitlines() if re.match(r"E\s", line)]
+    reasons = [line for line in errors if re.search(seed.evidence, line)]
+    if done.returncode == TESTS_FAILED and reasons:
+        return reasons[0][:110]
+    print(done.stdout[-2000:], done.stderr[-1000:], file=sys.stderr)
+    return None

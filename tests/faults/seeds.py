@@ -1,0 +1,263 @@
+"""Bugs on purpose: each must turn the test it names red, or the suite is blind to it.
+
+``$FAULTS_SEED`` names the one to plant, in the tests' own process and in the
+workers they start. ``python -m tests.faults seeds`` tries them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+VARIABLE = "FAULTS_SEED"
+
+
+class Seed(NamedTuple):
+    """A bug, the test that finds it, and what that test then says."""
+
+    plant: Callable[[], None]
+    test: str
+    evidence: str
+
+
+SEEDS: dict[str, Seed] = {}
+
+
+def seed(test: str, evidence: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Register a function that plants a bug, under its own name."""
+
+    def register(plant: Callable[[], None]) -> Callable[[], None]:
+        SEEDS[plant.__name__] = Seed(plant, f"tests/{test}", evidence)
+        return plant
+
+    return register
+
+
+def plant() -> None:
+    """Plant the bug that the environment names, if any."""
+    name = os.environ.get(VARIABLE)
+    if name:
+        SEEDS[name].plant()
+
+
+@seed("faults/test_pauses.py::test_a_paused_worker_is_refused_when_it_wakes", "I2|I4|lost")
+def finish_without_token() -> None:
+    """Whoever finishes first is believed."""
+    from pymongo import UpdateOne
+
+    from jobpool.store import transitions
+
+    def finishing(self: Any, finishes: Any) -> list[Any]:
+        return [
+            UpdateOne({"_id": item.claim.id, "state": "running"}, self._finishing_update(item))
+            for item in finishes
+        ]
+
+    transitions.Transitions._finishing = finishing  # type: ignore[method-assign]
+
+
+@seed("faults/test_rollback.py::test_a_claim_that_is_rolled_back_is_nobodys", "I5")
+def attempt_for_token_unreplicated() -> None:
+    """A token that repeats itself, acknowledged by one node."""
+    from pymongo import WriteConcern
+
+    from jobpool import manager
+    from jobpool.store.claiming import batch, single
+
+    for strategy in (batch, single):
+        strategy.new_token = lambda: "1"  # type: ignore[attr-defined]
+    manager.write_concern_of = lambda asked: WriteConcern(1)  # type: ignore[attr-defined]
+
+
+@seed("faults/test_workers.py::test_f06_a_drain_keeps_the_leases_of_what_it_waits_for", "== 3")
+def heartbeat_stopped_by_a_drain() -> None:
+    """What a drain waits for loses its lease."""
+    from jobpool.pool import WorkerPool
+
+    drain = WorkerPool._drain
+
+    def draining(self: Any, deadline: float | None) -> bool:
+        self._parts.heartbeat.stop()
+        return drain(self, deadline)
+
+    WorkerPool._drain = draining  # type: ignore[method-assign]
+
+
+@seed("faults/test_workers.py::test_f18_a_job_longer_than_many_leases_runs_once", "I4")
+def reap_without_expiry() -> None:
+    """Everything with a lease is taken back."""
+    from jobpool.store import reaping
+
+    reaping.EXPIRED = {"lease_until": {"$exists": True}}
+
+
+@seed("faults/test_pauses.py::test_a_finish_that_failed_is_repeated", "state|did not come")
+def finish_not_repeated() -> None:
+    """An outcome whose write got no answer is forgotten."""
+    from jobpool.errors import StoreUnavailable
+    from jobpool.pool.recorder import Recorder
+
+    record = Recorder._record_part
+
+    def once(self: Any) -> None:
+        try:
+            record(self)
+        except StoreUnavailable:
+            self._held.remove([item.held.claim for item in self._kept])
+            self._kept = []
+
+    Recorder._record_part = once  # type: ignore[method-assign]
+
+
+@seed("faults/test_executors.py -k f16", "did not come|assert|WaitTimeout")
+def only_exceptions_are_caught() -> None:
+    """A `SystemExit` in a job passes by the finish."""
+    from jobpool.pool import attempt, running
+
+    run = attempt.run_attempt
+
+    def passing(held: Any, host: Any, coroutines: Any, *, ambient: bool = False) -> Any:
+        outcome = run(held, host, coroutines)
+        error = outcome.error
+        if error is not None and error.type in (
+            "SystemExit",
+            "KeyboardInterrupt",
+            "GeneratorExit",
+            "CancelledError",
+        ):
+            raise SystemExit
+        return outcome
+
+    running.run_attempt = passing  # type: ignore[attr-defined]
+
+
+@seed("unit/test_service.py::test_an_unforeseen_error_is_survived_and_counted", "assert")
+def fetcher_dies_of_the_unknown() -> None:
+    """An error that nobody foresaw ends the thread."""
+    from jobpool.errors import StoreError
+    from jobpool.pool.service import Service
+
+    def step(self: Any) -> bool:
+        try:
+            self.run_once()
+        except StoreError as error:
+            self._failed(error)
+            return False
+        except BaseException:
+            self._stopping.set()
+            return False
+        self._recovered()
+        return True
+
+    Service.step = step  # type: ignore[method-assign]
+
+
+def claims_set(value_of: Callable[[Any], dict[str, Any]]) -> None:
+    """Let the update of every claim set other values, made from the request."""
+    from jobpool.store.claiming import batch, claimed, single
+
+    update = claimed.claiming_update
+
+    def other(request: Any, token: str) -> list[dict[str, Any]]:
+        stages = update(request, token)
+        stages[0]["$set"] |= value_of(request)
+        return stages
+
+    for strategy in (batch, single):
+        strategy.claiming_update = other  # type: ignore[attr-defined]
+
+
+@seed("faults/test_clocks.py -k claimers_clock", "the lease does not go by the server's clock")
+def leases_by_the_clients_clock() -> None:
+    """A machine whose clock is off makes leases that are over, or never are."""
+    claims_set(lambda request: {"lease_until": datetime.now(UTC) + timedelta(seconds=request.lease)})
+
+
+@seed("security/test_data.py -k live_name", "pool|assert .*name, name|secret")
+def a_users_value_in_a_pipeline() -> None:
+    """The name of a pool is evaluated by the server."""
+    claims_set(lambda request: {"pool": request.pool})
+
+
+@seed("faults/test_workers.py::test_f03_a_worker_killed_before_the_finish_repeats_only_what_may_be_repeated", "I5")
+def attempts_counted_when_they_fail() -> None:
+    """A crash costs no attempt, so it may crash for ever."""
+    from jobpool.store import transitions
+    from jobpool.store.claiming import claimed
+
+    starting, beginning = transitions._starting_update, claimed._starting
+
+    def uncounted(max_attempts: int | None, backoff: Any) -> dict[str, Any]:
+        return {name: part for name, part in starting(max_attempts, backoff).items() if name != "$inc"}
+
+    def begun_uncounted(rules: Any) -> dict[str, Any]:
+        return {name: part for name, part in beginning(rules).items() if name != "attempts"}
+
+    transitions._starting_update = uncounted
+    claimed._starting = begun_uncounted
+
+
+@seed(
+    "faults/test_workers.py::test_f07_sigterm_releases_the_queue_and_abandons_long_jobs", "I7|F07 is broken|assert"
+)
+def queue_not_released_by_a_stop() -> None:
+    """What waited in the queue is left to its lease, and nobody says so."""
+    from jobpool.pool.queue import ClaimedQueue
+
+    close = ClaimedQueue.close
+
+    def forgetting(self: Any) -> list[Any]:
+        close(self)
+        return []
+
+    ClaimedQueue.close = forgetting  # type: ignore[method-assign]
+
+
+@seed("security/test_forks.py::test_a_child_is_refused_by_managers_and_pools", "DID NOT RAISE|fine")
+def no_guard_after_a_fork() -> None:
+    """A child uses its parent's sockets."""
+    from jobpool.pool import WorkerPool
+    from jobpool.store.connection import Connection
+
+    Connection.check_process = lambda self: None  # type: ignore[method-assign]
+    WorkerPool._check_process = lambda self: None  # type: ignore[method-assign]
+
+
+@seed("faults/test_harness.py::test_no_metric_is_labelled_with_a_job", "label")
+def job_id_for_a_label() -> None:
+    """The time series grow with the jobs."""
+    from jobpool.metrics import Metrics
+    from jobpool.pool.recorder import Recorder
+
+    record = Recorder._record
+
+    def labelled(self: Any, group: Any) -> None:
+        record(self, group)
+        observer = getattr(self.observer, "_observer", self.observer)
+        metrics = observer if isinstance(observer, Metrics) else self.observer
+        for item in group:
+            metrics.finished(item.held.claim.id, "succeeded", 0.0, None)
+
+    Recorder._record = labelled  # type: ignore[method-assign]
+
+
+@seed(
+    "integration/test_lost_replies.py::test_create_after_many_lost_replies_says_that_it_may_have_happened",
+    "assert|RAISE",
+)
+def a_new_id_for_every_repeat() -> None:
+    """A create that is repeated under another id meets nobody."""
+    from jobpool.errors import StoreUnavailable
+    from jobpool.store.creation import Creation
+
+    create = Creation.create
+
+    def again(self: Any, document: Any, on_duplicate: str, session: Any) -> Any:
+        try:
+            return create(self, document, on_duplicate, session)
+        except StoreUnavailable:
+            return create(self, {**document, "_id": os.urandom(8).hex()}, on_duplicate, session)
+
+    Creation.create = again  # type: ignore[method-assign]

@@ -1,0 +1,320 @@
+"""The judge sees every kind of violation, and no violation where there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from .checker import check
+from .history import Event
+from .oplog import Change
+from .violation import Violation
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ONE = [["a", "T1"]]
+TWO = [["a", "T2"]]
+
+
+def event(at: float, name: str, pid: int = 1, **fields: Any) -> Event:
+    return Event(at, pid, name, fields)
+
+
+#: The life of one job that is created, claimed, run and finished by process 1.
+LIFE = [
+    event(1, "create", jobs=[["a", ""]], numbers=[7]),
+    event(2, "create-ok", jobs=[["a", ""]], result="inserted"),
+    event(3, "claim", jobs=[]),
+    event(4, "claim-ok", jobs=ONE, until=14.0),
+    event(5, "start", jobs=ONE),
+    event(6, "start-ok", jobs=ONE, lost=[]),
+    event(7, "entered", id="a", attempt=1, fence=1),
+    event(8, "left", id="a", attempt=1),
+    event(9, "finish", jobs=ONE, outcomes=["succeeded"]),
+    event(10, "finish-ok", jobs=ONE, lost=[], outcomes=["succeeded"]),
+    event(11, "stop-ok", released=[], abandoned=[], threads=[]),
+]
+
+
+def document(**changed: Any) -> dict[str, Any]:
+    stored = {
+        "_id": "a",
+        "state": "succeeded",
+        "data": {"n": 7},
+        "result": {"n": 7, "attempt": 1},
+        "attempts": 1,
+        "max_attempts": 1,
+        "claim": "T1",
+        "fence": 1,
+    }
+    return {**stored, **changed}
+
+
+def without(*names: str) -> list[Event]:
+    return [item for item in LIFE if item.name not in names]
+
+
+def found(
+    history: list[Event], *stored: dict[str, Any], changes: list[Change] | None = None, ended: bool = True
+) -> list[str]:
+    violations: list[Violation] = check(history, stored, changes, ended=ended)
+    print(*violations, sep="\n")
+    return sorted({violation.invariant for violation in violations})
+
+
+def test_a_life_in_order_breaks_nothing() -> None:
+    assert found(LIFE, document()) == []
+
+
+def second_claim(at: float) -> list[Event]:
+    return [*LIFE, event(at, "claim-ok", pid=2, jobs=TWO, until=at + 10)]
+
+
+CASES = {
+    "an acknowledged job is gone": (LIFE, [], ["I1", "I2"]),
+    "a job nobody created": (without("create", "create-ok"), [document()], ["I1"]),
+    "two accepted outcomes": (
+        [
+            *LIFE,
+            event(20, "finish", pid=2, jobs=TWO, outcomes=["failed"]),
+            event(21, "finish-ok", pid=2, jobs=TWO, lost=[], outcomes=["failed"]),
+        ],
+        [document()],
+        ["I2"],
+    ),
+    "an accepted outcome that changed": (LIFE, [document(state="failed")], ["I2"]),
+    "an outcome accepted under another claim": (LIFE, [document(claim="T2")], ["I4"]),
+    "a claim within a lease": (second_claim(8), [document()], ["I3"]),
+    "an attempt entered twice": (
+        [*LIFE, event(7.5, "entered", pid=2, id="a", attempt=1, fence=2)],
+        [document()],
+        ["I5"],
+    ),
+    "more attempts than allowed": (
+        [*LIFE, event(7.5, "entered", pid=2, id="a", attempt=2, fence=2)],
+        [document(attempts=2)],
+        ["I5"],
+    ),
+    "an attempt that is not counted": (LIFE, [document(attempts=0)], ["I5"]),
+    "a job that never ends": (without("finish", "finish-ok"), [document(state="pending")], ["I6"]),
+    "a claim kept by a stopped process": (
+        without("finish", "finish-ok"),
+        [document(state="running")],
+        ["I6", "I7"],
+    ),
+    "an executor entered after the stop": (
+        [*LIFE, event(7, "start-ok", jobs=ONE, lost=[]), event(12, "entered", id="a", attempt=2, fence=2)],
+        [document(attempts=2, max_attempts=2)],
+        ["I7"],
+    ),
+    "an executor entered without a start": (without("start-ok"), [document()], ["I5"]),
+    "an executor entered twice for one start": (
+        [*LIFE, event(7.5, "entered", id="a", attempt=2, fence=1)],
+        [document(attempts=2, max_attempts=2)],
+        ["I5"],
+    ),
+    "one claim given to two": ([*LIFE, event(15, "claim-ok", pid=2, jobs=ONE, until=25.0)], [document()], ["I3"]),
+    "two outcomes accepted under one claim": (
+        [*LIFE, event(10.5, "finish-ok", jobs=ONE, lost=[], outcomes=["retried"])],
+        [document()],
+        ["I2"],
+    ),
+    "a succeeded job without its result": (LIFE, [document(result=None)], ["I8"]),
+    "data that are not those created": (LIFE, [document(data={"n": 9}, result={"n": 9, "attempt": 1})], ["I8"]),
+    "a start after the cancel": (
+        [*LIFE, event(4.5, "cancel-ok", jobs=[["a", ""]], state="cancelled")],
+        [document()],
+        ["I8"],
+    ),
+    "a thread that outlives the stop": (
+        [*LIFE, event(12, "stop-ok", released=[], abandoned=[], threads=["fetcher"])],
+        [document()],
+        ["I7"],
+    ),
+    "a claim that the metrics forget": (
+        [*LIFE, Event(12, 1, "counted", {"jobpool_jobs_claimed_total,pool=default": 1.0})],
+        [document()],
+        ["I10"],
+    ),
+    "an outcome counted as another": (
+        [
+            *LIFE,
+            Event(
+                12,
+                1,
+                "counted",
+                {
+                    "jobpool_jobs_claimed_total,pool=default": 1.0,
+                    "jobpool_attempts_total,outcome=failed,type=a": 1.0,
+                },
+            ),
+        ],
+        [document()],
+        ["I10"],
+    ),
+    "a result that no attempt returned": (LIFE, [document(result={"n": 8, "attempt": 1})], ["I8"]),
+}
+
+
+@pytest.mark.parametrize(("history", "stored", "broken"), CASES.values(), ids=CASES)
+def test_a_violation_is_seen(history: list[Event], stored: list[dict[str, Any]], broken: list[str]) -> None:
+    assert found(history, *stored) == broken
+
+
+def test_metrics_that_balance_are_in_order() -> None:
+    counters = {
+        "jobpool_jobs_claimed_total,pool=default": 1.0,
+        "jobpool_attempts_total,outcome=succeeded,type=once": 1.0,
+        "jobpool_leases_lost_total,pool=default,stage=running": 1.0,  # one that ran all the same
+    }
+    assert found([*LIFE, Event(12, 1, "counted", counters)], document()) == []
+
+
+def test_a_claim_after_the_lease_or_after_the_finish_is_none() -> None:
+    assert found(second_claim(15), document()) == []
+    assert found(second_claim(9.5), document()) == []
+
+
+def test_a_thread_that_waits_for_an_answer_may_outlive_the_stop() -> None:
+    stopped = event(12, "stop-ok", released=[], abandoned=[], threads=["recorder"])
+    assert found([*LIFE, event(11.5, "extend", jobs=ONE, until=20.0), stopped], document()) == []
+
+
+def test_a_request_that_raised_is_no_excuse_for_a_thread() -> None:
+    raised = [event(0.5, "extend", jobs=ONE, until=10.0), event(0.6, "extend-raised", jobs=ONE)]
+    stopped = event(12, "stop-ok", released=[], abandoned=[], threads=["heartbeat"])
+    assert found([*raised, *LIFE, stopped], document()) == ["I7"]
+
+
+def test_an_abandoned_outcome_may_have_been_recorded_uncounted() -> None:
+    abandoned = event(11, "stop-ok", released=[], abandoned=["a"], threads=[])
+    counters = {"jobpool_jobs_claimed_total,pool=default": 1.0}
+    assert found([*LIFE[:-1], abandoned, Event(12, 1, "counted", counters)], document()) == []
+
+
+def test_what_was_cancelled_before_its_claim_must_not_run() -> None:
+    cancelled = [*LIFE, event(2.5, "cancel-ok", jobs=[["a", ""]], state="cancelled")]
+    assert found(cancelled, document(attempts=0, state="cancelled", claim=None, max_attempts=None)) == [
+        "I2",
+        "I5",
+        "I8",
+    ]
+
+
+def change(before: dict[str, Any] | None, after: dict[str, Any] | None, at: float = 6) -> Change:
+    return Change(START + timedelta(seconds=at), "a", before, after)
+
+
+HELD = document(state="running", result=None, lease_until=START + timedelta(seconds=14))
+FREE = document(state="pending", result=None, claim=None, lease_until=None, attempts=0, fence=0)
+TAKEN = {**FREE, "state": "claimed", "claim": "T1", "fence": 1, "lease_until": HELD["lease_until"]}
+RELEASED = [event(9, "release", jobs=ONE)]
+#: What was asked for in `LIFE`, and nothing of how it was answered.
+ASKED = [item for item in LIFE if item.name in ("create", "claim", "start", "finish")]
+
+CHANGES = {
+    "inserted": (change(None, FREE), []),
+    "inserted by nobody": (change(None, {**FREE, "_id": "b"})._replace(id="b"), ["I1"]),
+    "inserted with an attempt spent": (change(None, {**FREE, "attempts": 1}), ["I4"]),
+    "deleted": (change(document(), None), ["I1"]),
+    "claimed": (change(FREE, TAKEN), []),
+    "claimed without a new fence": (change(FREE, {**TAKEN, "fence": 0}), ["I4"]),
+    "claimed without a token": (change(FREE, {**TAKEN, "claim": None}), ["I4"]),
+    "claimed without a lease": (change(FREE, {**TAKEN, "lease_until": None}), ["I4"]),
+    "claimed at the cost of an attempt": (change(FREE, {**TAKEN, "attempts": 1}), ["I5"]),
+    "started": (change(TAKEN, {**TAKEN, "state": "running", "attempts": 1}), []),
+    "started without an attempt": (change(TAKEN, {**TAKEN, "state": "running"}), ["I5"]),
+    "started under another claim": (
+        change({**TAKEN, "claim": "T9"}, {**TAKEN, "claim": "T9", "state": "running", "attempts": 1}),
+        ["I5"],
+    ),
+    "finished": (change(HELD, document(lease_until=None)), []),
+    "finished otherwise than asked": (change(HELD, document(state="failed", lease_until=None)), ["I4"]),
+    "finished with an attempt more": (change(HELD, document(attempts=2)), ["I5"]),
+    "finished with another fence": (change(HELD, document(fence=2)), ["I4"]),
+    "finished before it was started": (change(TAKEN, {**document(), "attempts": 0}), ["I4"]),
+    "finished for a claim that did not ask": (
+        change({**HELD, "claim": "T9"}, document(claim="T9", lease_until=None)),
+        ["I4"],
+    ),
+    "extended for a claim that did not ask": (change(HELD, {**HELD, "lease_until": START}), ["I4"]),
+    "taken from a live holder": (change(HELD, {**FREE, "attempts": 1, "fence": 1}), ["I4"]),
+    "claimed from a holder": (change(HELD, {**TAKEN, "claim": "T2", "attempts": 1}, at=15), ["I4"]),
+    "finished by the reaper": (change(HELD, document(claim=None), at=15), ["I4"]),
+    "failed by the reaper": (change(HELD, document(state="failed", claim=None), at=15), []),
+    "failed by the reaper with attempts left": (
+        change({**HELD, "max_attempts": 2}, document(state="failed", claim=None, max_attempts=2), at=15),
+        ["I5"],
+    ),
+    "failed by the reaper before it ran": (change(TAKEN, {**FREE, "state": "failed"}, at=15), ["I5"]),
+    "reaped when the lease was over": (
+        change({**HELD, "max_attempts": 2}, {**FREE, "attempts": 1, "max_attempts": 2}, at=15),
+        [],
+    ),
+    "reaped with all attempts spent": (change(HELD, {**FREE, "attempts": 1}, at=15), ["I5"]),
+    "reaped and given its attempt back": (change(HELD, FREE, at=15), ["I5"]),
+    "a final job that goes on": (change(document(), FREE), ["I2"]),
+    "cancelled by nobody": (change(FREE, {**FREE, "state": "cancelled"}), ["I4"]),
+}
+
+
+@pytest.mark.parametrize(("one", "broken"), CHANGES.values(), ids=CHANGES)
+def test_every_change_of_the_server_is_judged(one: Change, broken: list[str]) -> None:
+    assert found(ASKED, changes=[one], ended=False) == broken
+
+
+def test_who_is_stuck_may_say_so_and_nobody_else() -> None:
+    stuck, early = change(HELD, {**HELD, "stuck": {"attempt": 1}}), change(TAKEN, {**TAKEN, "stuck": {}})
+    reported = [event(7, "report", jobs=ONE)]
+    assert found([*ASKED, *reported], changes=[stuck], ended=False) == []
+    assert found([*ASKED, *reported], changes=[early], ended=False) == ["I4"]
+    extended = [*ASKED, event(7, "extend", jobs=ONE)]
+    assert found(extended, changes=[stuck], ended=False) == ["I4"]
+
+
+def test_a_release_gives_the_attempt_back_once() -> None:
+    for before, after, broken in [
+        (TAKEN, FREE, []),
+        (HELD, FREE, []),
+        (TAKEN, {**FREE, "attempts": -1}, ["I5"]),
+        (HELD, {**FREE, "attempts": 1}, ["I5"]),
+        (HELD, {**FREE, "state": "failed"}, ["I4"]),
+    ]:
+        assert found([*ASKED, *RELEASED], changes=[change(before, after)], ended=False) == broken
+
+
+WAY = [
+    change(None, FREE, 2),
+    change(FREE, TAKEN, 4),
+    change(TAKEN, HELD, 6),
+    change(HELD, document(), 10),
+]
+
+
+def test_a_whole_way_breaks_nothing() -> None:
+    assert found(LIFE, document(), changes=WAY) == []
+
+
+def test_what_was_acknowledged_was_done() -> None:
+    """Whoever was told that a start or an outcome stands finds it in the server's history."""
+    retried = [
+        *LIFE[:8],
+        event(9, "finish", jobs=ONE, outcomes=["retried"]),
+        event(10, "finish-ok", jobs=ONE, lost=[], outcomes=["retried"]),
+    ]
+    held = document(state="running", result=None, max_attempts=2, lease_until=HELD["lease_until"])
+    free = {**FREE, "max_attempts": 2}
+    taken = {**TAKEN, "max_attempts": 2}
+    way = [change(None, free, 2), change(free, taken, 4), change(taken, held, 6)]
+    again = {**held, "state": "pending", "lease_until": None}
+    reaped = {**free, "attempts": 1, "fence": 1}
+    assert found(retried, again, changes=[*way, change(held, again, 10)], ended=False) == []
+    assert found(retried, reaped, changes=[*way, change(held, reaped, 15)], ended=False) == ["I2"]
+    unstarted = [*WAY[:2], change(TAKEN, document(), 10)]
+    assert found(LIFE, document(), changes=unstarted, ended=False) == ["I2", "I5"]
+
+
+def test_what_is_stored_is_where_the_servers_history_ends() -> None:
+    assert found(LIFE, document(fence=2), changes=WAY) == ["I4"]
+    assert found(LIFE, document(), changes=[]) == ["I2", "I4"], "a history of nothing proves nothing"

@@ -1,0 +1,1 @@
+"""Metrics, dashboards, rules and alerts, against the real Prometheus tools."""
