@@ -1,0 +1,73 @@
+"""JobManager: producer and consumer, where the parts are joined."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from ..store.connection import close_client
+from .base import MIB
+from .changing import Changing
+from .consuming import Consuming
+from .producing import CREATE_BATCH, Producing, document_of
+
+
+class JobManager(Producing, Consuming, Changing):
+    """Creates jobs, runs them here, and starts pools that run them on threads.
+
+    Args:
+        database: The name of a database, or a pymongo `Database`.
+        uri: Where MongoDB is; ``$JOBPOOL_URI`` if None, then
+            ``mongodb://localhost:27017``. Not together with `client` or a `Database`.
+        client: A pymongo `MongoClient` to use. It is not closed.
+        collection: The collection of the jobs.
+        executors: By type, what runs it: a callable or an `Executor`.
+        write_concern: ``"majority"``, whatever the client's is. A number asks
+            for less: an acknowledged job or claim may then be lost with a node.
+        timeout: Seconds after which a call to MongoDB is given up.
+        data_limit: The most bytes of a job's data, and of a result, up to 15 MiB.
+        registry: A `prometheus_client` registry for the metrics; one of its
+            own if None, so that the host's is left alone.
+        buckets: By the name of a histogram, other upper bounds than ours.
+        tracer_provider: An OpenTelemetry `TracerProvider` for the spans; the
+            global one, if one is configured, if None.
+
+    Nothing is sent before the first operation, which also sees to the
+    indexes. Usable as a context manager.
+
+    Threads: every method from any thread. Not usable in a forked child.
+    """
+
+    def ensure_indexes(self) -> list[str]:
+        """Create what is missing of the indexes now; return the names of those created.
+
+        The first operation does it anyway. On a large collection call it at
+        deployment: MongoDB goes on working while it builds.
+        """
+        self.store.ready()
+        return self.store.ensure_indexes()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Stop the pools of `start_watch`, end what `run` started, close a client made here. May be repeated.
+
+        In a forked child it does nothing: all of that belongs to the parent.
+        """
+        if os.getpid() != self._pid:
+            return
+        self.stop_watch(timeout)
+        self._direct.close()
+        with self._lock:
+            first, self._closed = not self._closed, True
+        if first and self._owned_client is not None:
+            close_client(self._owned_client)
+
+    def __enter__(self) -> JobManager:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+__all__ = ["CREATE_BATCH", "MIB", "JobManager", "document_of"]
