@@ -1,17 +1,24 @@
 """jobpool: a job manager for Python on MongoDB."""
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .backoff import Backoff
 from .config import PoolConfig
 from .current import CurrentJob, current_job
 from .executors import Executor
-from .ids import job_id
 from .job import Created, Job, JobError, State, Stuck
 from .job_logs import JobLogFilter
-from .manager import JobManager
-from .pool import StopReport, WorkerPool
+
+if TYPE_CHECKING:
+    from .ids import job_id
+    from .manager import JobManager
+    from .pool import StopReport, WorkerPool
+
+#: What needs the driver is imported at its first use: every pytest run loads the plugin, and this package with it.
+_LATER = {"JobManager": "manager", "StopReport": "pool", "WorkerPool": "pool", "job_id": "ids"}
 
 # A library says nothing until its host wants to hear it.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -34,3 +41,15 @@ __all__ = [
     "errors",
     "job_id",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
