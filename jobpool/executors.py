@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backoff import Backoff
+from .backoff import Backoff, Delays, delays_of
 from .errors import InvalidConfiguration, UnknownType
 from .names import check_int, check_name, check_seconds, shown
+from .retention import Retention, retention_of
+from .signals import Retry
 
 MAX_ATTEMPTS = 1000
+MAX_SNOOZES = 1_000_000
 #: Seconds of `timeout` and of a pool's `stuck_after`.
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.1, 365 * 86400.0
+#: The most of an attempt's own log lines that are kept with its job.
+MAX_LOG_LINES = 1000
+
+#: What may be given as a rule for the delay between attempts.
+BackoffLike = Delays | float | Sequence[float] | Callable[[int, BaseException | None], float]
+Classes = type[BaseException] | tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True)
@@ -27,24 +36,56 @@ class Executor:
         max_attempts: How often a job of this type may be started in its life,
             crashes included, 1 to 1000. A job created with its own
             ``max_attempts`` keeps that. The default is 1: at most once.
-        backoff: The delay between attempts.
-        timeout: Seconds after which an attempt in a pool counts as stuck, in
-            place of the pool's ``stuck_after``. It is reported, and goes on: a
-            thread cannot be ended. None leaves it to the pool.
+        backoff: The delay between attempts: a `Backoff`, seconds, a list of
+            seconds (the last one holds for all others), or a function of
+            attempt and error that returns seconds.
+        retry_on: Only errors of these classes are tried again; all if None.
+        give_up_on: Errors of these classes are not, whatever `retry_on` says.
+        max_snoozes: How often a job may raise `Snooze` in its life; then it fails.
+        timeout: Seconds that an attempt may take. A coroutine is cancelled
+            then. A thread cannot be ended: its executor is told
+            (``current_job().check()`` raises `TimedOut`). A job created with
+            its own ``timeout`` keeps that. None: no limit.
+        grace: Seconds that a told executor has to end by itself. After that
+            its attempt is recorded as timed out, whatever the thread does
+            later, and another thread takes its place in the pool.
+        keep_succeeded, keep_failed, keep_cancelled: Seconds after which a job
+            that ended so is deleted, by MongoDB, within a minute or two. Its
+            id may then be created, and run, again. None keeps it for ever.
+        keep_result: Seconds after which the result is deleted, and only that.
+        log_lines: How many of its last lines, by ``current_job().log`` and
+            ``.logger``, are kept with the job; 0 keeps none.
     """
 
     fn: Callable[..., Any]
     max_attempts: int = field(default=1, kw_only=True)
-    backoff: Backoff = field(default_factory=Backoff, kw_only=True)
+    backoff: BackoffLike = field(default_factory=Backoff, kw_only=True)
+    retry_on: Classes | None = field(default=None, kw_only=True)
+    give_up_on: Classes = field(default=(), kw_only=True)
+    max_snoozes: int = field(default=1000, kw_only=True)
     timeout: float | None = field(default=None, kw_only=True)
+    grace: float = field(default=5.0, kw_only=True)
+    keep_succeeded: float | None = field(default=None, kw_only=True)
+    keep_failed: float | None = field(default=None, kw_only=True)
+    keep_cancelled: float | None = field(default=None, kw_only=True)
+    keep_result: float | None = field(default=None, kw_only=True)
+    log_lines: int = field(default=0, kw_only=True)
+    delays: Delays = field(init=False, repr=False, compare=False)
+    retention: Retention | None = field(init=False, repr=False, compare=False)
     wants_manager: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise InvalidConfiguration(f"an executor must be callable, not {type(self.fn).__name__}")
-        if not isinstance(self.backoff, Backoff):
-            raise InvalidConfiguration(f"backoff must be a Backoff, not {type(self.backoff).__name__}")
+        object.__setattr__(self, "delays", delays_of(self.backoff))
         check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS)
+        check_int(self.max_snoozes, "max_snoozes", 0, MAX_SNOOZES)
+        check_int(self.log_lines, "log_lines", 0, MAX_LOG_LINES)
+        _check_classes(self.retry_on, "retry_on")
+        _check_classes(self.give_up_on, "give_up_on")
+        check_seconds(self.grace, "grace", 0, LONGEST_LIMIT)
+        keep = retention_of(self.keep_succeeded, self.keep_failed, self.keep_cancelled, self.keep_result)
+        object.__setattr__(self, "retention", keep)
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT)
         object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
@@ -52,6 +93,20 @@ class Executor:
     def __call__(self, data: Any, manager: Any) -> Any:
         """Call the function as it wants to be called; a coroutine comes back as such."""
         return self.fn(data, manager) if self.wants_manager else self.fn(data)
+
+    def retries(self, error: BaseException) -> bool:
+        """Say whether an attempt that raised `error` may be tried again, if attempts are left."""
+        if isinstance(error, Retry):
+            return True
+        return not isinstance(error, self.give_up_on) and (
+            self.retry_on is None or isinstance(error, self.retry_on)
+        )
+
+
+def _check_classes(value: object, what: str) -> None:
+    classes = value if isinstance(value, tuple) else (value,)
+    if value is not None and not all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
+        raise InvalidConfiguration(f"{what} must be an exception class or a tuple of them, not {value!r:.80}")
 
 
 def _wants_manager(fn: Callable[..., Any]) -> bool:

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .progress import LogLine, Progress
+
 
 class State(StrEnum):
     """Where a job is in its life. The last three are final."""
@@ -89,9 +91,20 @@ class Job:
         fence: Rises with every claim; users may guard their own writes with it.
         error: How the last attempt failed, if the job is failed.
         errors: The errors of the last 10 failed attempts, oldest first.
+        error_count: How many attempts have failed in all.
         stuck: Where the last attempt was that got stuck; stays when that or a later
             attempt ends, and is gone when the job is revived. None if none did, or
             if it could not be stored.
+        timeout: Seconds that an attempt may take, if the job was created with its own.
+        snoozes: How often it was put off by its executor.
+        progress: How far the last attempt is, or was, by its own word.
+        logs: The last lines that its attempts wanted kept with it, oldest first.
+        checkpoint: What the last attempt that saved one wants the next to go on from.
+        result_error: Why the result of a succeeded job is not stored; None if it is.
+        cancel_requested_at: When somebody asked a running attempt to end.
+        cancel_reason: Why it was cancelled, if anybody said why.
+        expire_at: When MongoDB deletes it; None keeps it for ever.
+        result_until: When its result is deleted.
     """
 
     id: str
@@ -109,9 +122,20 @@ class Job:
     result: Any = field(default=None, repr=False)
     error: JobError | None = None
     errors: tuple[JobError, ...] = ()
+    error_count: int = 0
     stuck: Stuck | None = None
     pool: str | None = None
     lease_until: datetime | None = None
+    timeout: float | None = None
+    snoozes: int = 0
+    progress: Progress | None = None
+    logs: tuple[LogLine, ...] = field(default=(), repr=False)
+    checkpoint: Any = field(default=None, repr=False)
+    result_error: str | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = None
+    expire_at: datetime | None = None
+    result_until: datetime | None = None
     created: bool = False
 
 

@@ -95,3 +95,13 @@ def check_instant(value: object, what: str) -> datetime:
         return value.astimezone(UTC)
     except OverflowError:
         raise InvalidJob(f"{what} is outside of the years 1 to 9999 in UTC: {value}") from None
+
+
+def bounded(text: str, most: int, *, keep_end: bool = False) -> str:
+    """Return `text` as storable UTF-8 of at most `most` bytes."""
+    raw = text.encode(errors="backslashreplace")
+    if len(raw) > most:
+        mark = b"..."
+        room = most - len(mark)
+        raw = mark + raw[-room:] if keep_end else raw[:room] + mark
+    return raw.decode(errors="ignore")

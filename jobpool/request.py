@@ -10,7 +10,7 @@ from typing import Any
 from .backoff import MAX_DELAY
 from .data import canonical, check_size
 from .errors import InvalidJob
-from .executors import MAX_ATTEMPTS
+from .executors import LONGEST_LIMIT, MAX_ATTEMPTS, SHORTEST_LIMIT
 from .ids import hash_of
 from .names import MAX_ID, check_instant, check_int, check_name, check_seconds, shown
 
@@ -30,6 +30,7 @@ class JobRequest:
         run_at: Not before this aware datetime. Not together with `delay`.
         delay: Seconds from now.
         max_attempts: Overrides the executor's.
+        timeout: Overrides the executor's, in seconds.
         limit: The most bytes the data may take.
 
     Raises:
@@ -43,6 +44,7 @@ class JobRequest:
     run_at: datetime | None = None
     delay: float | None = None
     max_attempts: int | None = None
+    timeout: float | None = None
     limit: int
     job_id: str = field(init=False)
 
@@ -53,6 +55,8 @@ class JobRequest:
         self._check_time()
         if self.max_attempts is not None:
             check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS, error=InvalidJob)
+        if self.timeout is not None:
+            check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT, error=InvalidJob)
         id = hash_of(self.type, plain) if self.id is None else check_name(self.id, "id", longest=MAX_ID)
         self.job_id = id
 
@@ -95,5 +99,5 @@ def request_of(job: Mapping[str, Any], limit: int) -> JobRequest:
     return JobRequest(**job, limit=limit)
 
 
-FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts")
+FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts", "timeout")
 _KNOWN = frozenset(FIELDS)

@@ -67,7 +67,7 @@ def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
 def failure(error: BaseException, held: Held, executor: Executor) -> Outcome:
     """Return the outcome of an attempt that raised `error`: a retry if attempts are left."""
     allowed = allowed_attempts(held, executor)
-    retry_after = executor.backoff.delay(held.attempt) if held.attempt < allowed else None
+    retry_after = executor.delays.delay(held.attempt, error) if held.attempt < allowed else None
     return Outcome(error=describe(error, held.attempt), retry_after=retry_after)
 
 

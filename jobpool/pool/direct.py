@@ -11,13 +11,12 @@ from ..executors import Executor
 from ..names import LISTED, shown
 from ..outcome import Finish, Outcome
 from ..store.claiming import Claimed, Request
-from ..store.transitions import Start
 from . import at_exit
-from .attempt import allowed_attempts, run_attempt
+from .attempt import run_attempt
 from .coroutines import Coroutines
 from .giving_back import GivingBack
 from .heartbeat import Heartbeat
-from .held import Held, HeldJobs, Stage, holding, lost_by_stage
+from .held import Held, HeldJobs, Stage, holding, lost_by_stage, start_of
 from .host import Host
 from .reaper import reap
 from .service import FIRST_PAUSE, jitter
@@ -93,9 +92,7 @@ class DirectRuns:
             raise KeyboardInterrupt  # Ctrl-C was meant for the caller as well
 
     def _start(self, held: Held, executor: Executor) -> None:
-        own = held.document["max_attempts"]
-        backoff = executor.backoff if allowed_attempts(held, executor) > 1 else None
-        start = Start(held.claim, executor.max_attempts if own is None else None, backoff)
+        start = start_of(held, executor)
         started = _until_known(held, lambda: bool(self._host.store.transitions.start([start])))
         if not started or time.monotonic() >= held.deadline or not self._held.begin(held):
             for stage, count in lost_by_stage(self._held.lose([held])).items():

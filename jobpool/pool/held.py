@@ -10,8 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from ..executors import Executor
 from ..job import Claim
-from ..store.claiming import Claimed
+from ..store.claiming import Claimed, Rule
+from ..store.transitions import Start
 from ..tracing import Attempt
 from .flag import Flag
 
@@ -198,6 +200,18 @@ class HeldJobs:
     def _tell_if_empty_locked(self) -> None:
         if not self._held:
             self._emptied.set()
+
+
+def start_of(held: Held, executor: Executor) -> Start:
+    """Return what is to be written when the executor of `held` is about to be called."""
+    own: int | None = held.document["max_attempts"]
+    rule = Rule.of(executor)
+    return Start(
+        held.claim,
+        max_attempts=rule.max_attempts if own is None else None,
+        backoff=rule.backoff if (own or rule.max_attempts) > 1 else None,
+        keep_failed=rule.keep_failed,
+    )
 
 
 def lost_by_stage(jobs: Iterable[Held]) -> Counter[str]:

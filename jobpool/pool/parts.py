@@ -134,8 +134,7 @@ class Parts:
 
 
 def _rules(types: tuple[str, ...], host: Host) -> dict[str, Rule]:
-    executors = {type: host.executors[type] for type in types}
-    return {type: Rule(executor.max_attempts, executor.backoff) for type, executor in executors.items()}
+    return {type: Rule.of(host.executors[type]) for type in types}
 
 
 def _card(config: PoolConfig, types: tuple[str, ...]) -> PoolCard:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
 
-from ..outcome import bounded
+from ..names import bounded
+from ..outcome import MAX_ERROR_BYTES
 from .coroutines import Coroutines
 
 #: The innermost frames are those that tell where it hangs. More of them do not fit in what is stored.
@@ -40,7 +41,7 @@ def stack_of(thread: threading.Thread, coroutines: Coroutines, runs: Callable[[]
         if not runs():
             return None
         lines = traceback.StackSummary.extract(iter(reversed(seen))).format()
-        return bounded("".join(lines), keep_end=True)
+        return bounded("".join(lines), MAX_ERROR_BYTES, keep_end=True)
     except BaseException as error:  # noqa: BLE001  (source lines may come from a loader of the user's)
         return f"<no stack: looking raised {type(error).__name__}>"
 

@@ -10,10 +10,9 @@ from ..logs import bounded_logger_of
 from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..store import Store
-from ..store.transitions import Start
 from .flag import Flag
 from .giving_back import GivingBack
-from .held import Held, HeldJobs, Stage, lost_by_stage
+from .held import Held, HeldJobs, Stage, lost_by_stage, start_of
 from .pace import Pace
 from .queue import ClaimedQueue
 from .service import Service
@@ -134,19 +133,10 @@ class Starter(Service):
 
     def _start(self, group: list[Held]) -> list[Held]:
         """Start `group` in the store and return the jobs that are ours to run."""
-        started = self._store.transitions.start([self._request(held) for held in group])
+        starts = [start_of(held, self._executors[held.type]) for held in group]
+        started = self._store.transitions.start(starts)
         self._lose([held for held in group if held.claim not in started])
         return [held for held in group if held.claim in started]
-
-    def _request(self, held: Held) -> Start:
-        executor = self._executors[held.type]
-        own: int | None = held.document["max_attempts"]
-        allowed = executor.max_attempts if own is None else own
-        return Start(
-            held.claim,
-            max_attempts=executor.max_attempts if own is None else None,
-            backoff=executor.backoff if allowed > 1 else None,
-        )
 
     def _hand_over(self, started: list[Held]) -> None:
         if not started:

@@ -16,17 +16,20 @@ from ..hooks import logger_of
 from ..names import shown
 from ..observer import Observer
 from ..trouble import Trouble
+from .cancelling import Cancelling
 from .census import Census
 from .claiming import ClaimStrategy, make_strategy
 from .connection import Connection
 from .creation import Creation
+from .finals import Finals
 from .indexes import ensure_indexes
 from .presence import Presence
+from .purging import Purging
 from .queries import Queries
 from .reaping import Reaping
 from .server import Server, clock_offset
 from .transitions import Transitions
-from .watching import Watch
+from .watching import FinalWatch, Watch
 
 Session = ClientSession
 
@@ -60,6 +63,9 @@ class Store:
         self.transitions = Transitions(self._connection)
         self.reaping = Reaping(self._connection)
         self.queries = Queries(self._connection)
+        self.cancelling = Cancelling(self._connection)
+        self.purging = Purging(self._connection)
+        self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)
         self.census = Census(self._connection, self.presence)
         self.clock = self._connection.clock
@@ -172,6 +178,10 @@ class Store:
     def watch(self, max_await: float) -> Watch:
         """Return an open change stream, for the use of one thread."""
         return Watch(self._connection, max_await)
+
+    def watch_finals(self, ids: frozenset[str], max_await: float, after: FinalWatch | None = None) -> FinalWatch:
+        """Return an open change stream of the ends of these jobs, for the use of one thread; see `FinalWatch`."""
+        return FinalWatch(self._connection, ids, max_await, after)
 
 
 __all__ = ["Session", "Store"]

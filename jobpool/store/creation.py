@@ -14,7 +14,7 @@ from ..errors import DuplicateJob, StoreUnavailable
 from ..job import REVIVABLE, Job, State
 from ..names import shown
 from .connection import Connection
-from .documents import CLAIM_MARKS, Document, to_job
+from .documents import LIFE_MARKS, Document, to_job
 
 DUPLICATE_KEY = 11000
 KEEP, REVIVE, RAISE = "keep", "revive", "raise"
@@ -22,9 +22,7 @@ ON_DUPLICATE = (KEEP, REVIVE, RAISE)
 
 _REVIVABLE = {"$in": sorted(REVIVABLE)}
 #: A revived job starts its life again; `fence` and `errors` tell of the one before.
-_NEW_LIFE = dict.fromkeys(
-    (*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"), ""
-)
+_NEW_LIFE = dict.fromkeys(LIFE_MARKS, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ..backoff import Backoff
 from ..job import Job, JobError, State, Stuck
+from ..progress import LogLine, Progress, Report
 
 Document = dict[str, Any]
 
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 CLAIM_FIELDS = dict.fromkeys(
     (
         *("type", "data", "state", "priority", "run_at", "due_at", "attempts", "max_attempts", "fence"),
-        *("created_at", "trace"),
+        *("created_at", "trace", "timeout", "snoozes", "checkpoint"),
     ),
     1,
 )
@@ -23,6 +23,13 @@ CLAIM_FIELDS = dict.fromkeys(
 MAX_ERRORS = 10  # a job that fails a thousand times must not outgrow 16 MiB
 #: What a job that is pending again must not carry over from its last claim.
 CLAIM_MARKS = ("claim", "pool", "lease_until")
+#: What a job that begins its life again must not carry over from the one before. `fence` stays, and
+#: `errors` and `error_count` tell of it.
+LIFE_MARKS = (
+    *(*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"),
+    *("snoozes", "snoozed_by", "progress", "logs", "checkpoint", "result_error", "result_until"),
+    *("cancel_requested_at", "cancel_reason", "keep_failed"),
+)
 
 
 def new_document(
@@ -35,8 +42,10 @@ def new_document(
     max_attempts: int | None,
     created_at: datetime,
     trace: Document | None = None,
+    timeout: float | None = None,
+    keep_cancelled: float | None = None,
 ) -> Document:
-    """Return the document of a job that was never claimed; untraced jobs have no `trace`."""
+    """Return the document of a job that was never claimed; what is None from `trace` on is not in it."""
     document = {
         "_id": id,
         "type": type,
@@ -49,12 +58,16 @@ def new_document(
         "fence": 0,
         "created_at": created_at,
     }
+    if timeout is not None:
+        document["timeout"] = timeout
+    if keep_cancelled is not None:
+        document["keep_cancelled"] = keep_cancelled
     return document if trace is None else document | {"trace": trace}
 
 
 def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
     """Return the snapshot that `document` shows."""
-    error, stuck = document.get("error"), document.get("stuck")
+    error, stuck, progress = document.get("error"), document.get("stuck"), document.get("progress")
     return Job(
         id=document["_id"],
         type=document["type"],
@@ -71,9 +84,20 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         result=document.get("result"),
         error=_to_error(error) if error else None,
         errors=tuple(_to_error(item) for item in document.get("errors", ())),
+        error_count=document.get("error_count", 0),
         stuck=_to_stuck(stuck) if stuck else None,
         pool=document.get("pool"),
         lease_until=document.get("lease_until"),
+        timeout=document.get("timeout"),
+        snoozes=document.get("snoozes", 0),
+        progress=Progress(**progress) if progress else None,
+        logs=tuple(LogLine(**line) for line in document.get("logs", ())),
+        checkpoint=document.get("checkpoint"),
+        result_error=document.get("result_error"),
+        cancel_requested_at=document.get("cancel_requested_at"),
+        cancel_reason=document.get("cancel_reason"),
+        expire_at=document.get("expire_at"),
+        result_until=document.get("result_until"),
         created=created,
     )
 
@@ -92,19 +116,31 @@ def _to_stuck(item: Mapping[str, Any]) -> Stuck:
     return Stuck(attempt=item["attempt"], after=item["after"], stack=item["stack"], at=item.get("at"))
 
 
-def backoff_entry(backoff: Backoff) -> Document:
-    """Return the stored form of `backoff`, by which any pool can compute the delay when it reaps the job."""
-    return {
-        "base": backoff.base,
-        "factor": backoff.factor,
-        "longest": backoff.longest,
-        "jitter": backoff.jitter,
-    }
+def expiry(seconds: str) -> Document:
+    """Return the expression of when a job that ends now is deleted; of no instant if its field `seconds` has no number."""
+    later = {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}
+    return {"$cond": [{"$isNumber": seconds}, later, "$$REMOVE"]}
 
 
 def stuck_entry(stuck: Stuck, at: datetime) -> Document:
     """Return the stored form of `stuck`."""
     return {"attempt": stuck.attempt, "after": stuck.after, "stack": stuck.stack, "at": at}
+
+
+def report_update(report: Report, at: datetime) -> Document:
+    """Return the update that stores what an executor says of itself."""
+    update: Document = {}
+    if (progress := report.progress) is not None:
+        update["$set"] = {
+            "progress": {"done": progress.done, "total": progress.total, "note": progress.note, "at": at}
+        }
+    if report.lines:
+        lines = [
+            {"level": line.level, "text": line.text, "attempt": line.attempt, "at": line.at}
+            for line in report.lines
+        ]
+        update["$push"] = {"logs": {"$each": lines, "$slice": -report.keep}}
+    return update
 
 
 def error_entry(error: JobError, token: str, at: datetime) -> Document:

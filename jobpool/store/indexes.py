@@ -1,4 +1,4 @@
-"""The indexes: four, all partial, so that a finished job costs a claim nothing."""
+"""The indexes: five, all partial, so that a finished job costs a claim nothing."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ logger = bounded_logger_of(__name__)
 CLAIM_INDEX = "jobpool_claim"
 LEASE_INDEX = "jobpool_lease"
 FAILED_INDEX = "jobpool_failed"
+RESULT_INDEX = "jobpool_result"
 
 BY_ID = [("_id", ASCENDING)]
 
@@ -52,6 +53,11 @@ INDEXES = (
         [("state", ASCENDING), ("type", ASCENDING), ("finished_at", DESCENDING)],
         name=FAILED_INDEX,
         partialFilterExpression={"state": State.FAILED.value},
+    ),
+    IndexModel(
+        [("result_until", ASCENDING)],
+        name=RESULT_INDEX,
+        partialFilterExpression={"result_until": {"$exists": True}},
     ),
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..job import State
 from ..names import shown
 from .connection import Connection
-from .documents import CLAIM_MARKS, MAX_ERRORS, Document
+from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
 from .indexes import LEASE_INDEX
 
 #: Jobs taken back in one round. A round follows at once while there are more.
@@ -22,14 +22,16 @@ ROUND = 1000
 
 #: True of a lease that is over by the server's own clock, whatever ours says.
 EXPIRED: Document = {"lease_until": {"$exists": True}, "$expr": {"$lt": ["$lease_until", "$$NOW"]}}
-_RUNNING = {"state": State.RUNNING.value}
+#: Running, and nobody asked it to end; the other kind ends here.
+_RUNNING = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
+_ASKED_TO_END = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": True}}
 _ATTEMPTS_LEFT = {"$expr": {"$lt": ["$attempts", "$max_attempts"]}}
 _ATTEMPTS_SPENT = {"$expr": {"$gte": ["$attempts", "$max_attempts"]}}
 
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """Jobs of one type that were taken back: requeued or failed."""
+    """Jobs of one type that were taken back: requeued, failed or, as somebody had asked for it, cancelled."""
 
     type: str
     result: str
@@ -79,8 +81,13 @@ class Reaping:
             retried = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
             # Asked for in its own words: a lease may run out between the two statements.
             failed = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_SPENT]}, _FAIL)
+            cancelled = self._jobs.update_many({**filter, **_ASKED_TO_END}, _CANCEL)
         requeued = claimed.modified_count + retried.modified_count
-        counts = [Reaped(type, "requeued", requeued), Reaped(type, "failed", failed.modified_count)]
+        counts = [
+            Reaped(type, "requeued", requeued),
+            Reaped(type, "failed", failed.modified_count),
+            Reaped(type, "cancelled", cancelled.modified_count),
+        ]
         return [item for item in counts if item.jobs]
 
 
@@ -102,6 +109,7 @@ _LOST: Document = {
     "attempt": "$attempts",
     "at": "$$NOW",
 }
+_COUNTED = {"$add": [{"$ifNull": ["$error_count", 0]}, 1]}
 _HISTORY = {"$slice": [{"$concatArrays": [{"$ifNull": ["$errors", []]}, [_LOST]]}, -MAX_ERRORS]}
 
 #: The delay of `Backoff.delay` in seconds, in the server's words. Its power overflows to
@@ -120,15 +128,24 @@ _JITTERED: dict[str, Any] = {
         {"$subtract": [1, {"$multiply": [{"$ifNull": ["$backoff.jitter", 0]}, {"$rand": {}}]}]},
     ]
 }
+#: As `Steps.delay`: the place of the attempt in the list, or the last one.
+_STEP: dict[str, Any] = {
+    "$arrayElemAt": [
+        "$backoff.steps",
+        {"$subtract": [{"$min": ["$attempts", {"$size": "$backoff.steps"}]}, 1]},
+    ]
+}
+_DELAY: dict[str, Any] = {"$cond": [{"$isArray": ["$backoff.steps"]}, _STEP, _JITTERED]}
 
 _REQUEUE: list[Document] = [{"$set": {"state": State.PENDING.value}}, _NO_CLAIM]
 _RETRY: list[Document] = [
     {
         "$set": {
             "state": State.PENDING.value,
-            "run_at": {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, _JITTERED]}}]},
+            "run_at": {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, _DELAY]}}]},
             "due_at": {"$ifNull": ["$due_at", "$run_at"]},
             "errors": _HISTORY,
+            "error_count": _COUNTED,
         }
     },
     {"$unset": [*CLAIM_MARKS, "started_at"]},
@@ -140,6 +157,20 @@ _FAIL: list[Document] = [
             "finished_at": "$$NOW",
             "error": _LOST,
             "errors": _HISTORY,
+            "error_count": _COUNTED,
+            "expire_at": expiry("$keep_failed"),
+        }
+    },
+    _NO_CLAIM,
+]
+_CANCEL: list[Document] = [
+    {
+        "$set": {
+            "state": State.CANCELLED.value,
+            "finished_at": "$$NOW",
+            "errors": _HISTORY,
+            "error_count": _COUNTED,
+            "expire_at": expiry("$keep_cancelled"),
         }
     },
     _NO_CLAIM,

@@ -16,27 +16,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne
 
-from ..backoff import Backoff
+from ..backoff import Delays
 from ..errors import StoreUnavailable
 from ..job import Claim, State, Stuck
 from ..names import shown
 from ..outcome import Finish
+from ..progress import Report
 from .claiming.claimed import Unknown
 from .connection import Connection
-from .documents import CLAIM_MARKS, MAX_ERRORS, Document, backoff_entry, error_entry, stuck_entry
+from .documents import CLAIM_MARKS, Document, expiry, report_update, stuck_entry
+from .finishing import Write, finishing_writes, running
 from .indexes import BY_ID, LEASE_INDEX
 
-_Write = UpdateMany | UpdateOne
 _HELD = {"$in": [State.CLAIMED.value, State.RUNNING.value]}
 
 _STARTED = {"$cond": [{"$eq": ["$state", State.RUNNING.value]}, 1, 0]}
+#: Whether somebody asked a job that is marked running to end: then nobody is to run it.
+_ASKED_TO_END = {"$gt": ["$cancel_requested_at", None]}
 _RELEASE: list[Document] = [
-    {"$set": {"state": State.PENDING.value, "attempts": {"$subtract": ["$attempts", _STARTED]}}},
+    {
+        "$set": {
+            "state": {"$cond": [_ASKED_TO_END, State.CANCELLED.value, State.PENDING.value]},
+            "finished_at": {"$cond": [_ASKED_TO_END, "$$NOW", "$finished_at"]},
+            "expire_at": {"$cond": [_ASKED_TO_END, expiry("$keep_cancelled"), "$expire_at"]},
+            "attempts": {"$subtract": ["$attempts", _STARTED]},
+        }
+    },
     {"$unset": [*CLAIM_MARKS, "started_at"]},
 ]
 
@@ -48,11 +57,13 @@ class Start:
     Attributes:
         max_attempts: To be written if the job has none of its own, else None.
         backoff: Written beside it for whoever may have to reap the job.
+        keep_failed: As well, if such jobs are not kept for ever when they fail; seconds.
     """
 
     claim: Claim
     max_attempts: int | None
-    backoff: Backoff | None
+    backoff: Delays | None
+    keep_failed: float | None = None
 
 
 class Transitions:
@@ -73,16 +84,16 @@ class Transitions:
 
         Atomicity: one conditional update per document.
         """
-        groups: dict[tuple[str, int | None, Backoff | None], list[str]] = {}
+        groups: dict[tuple[str, int | None, Delays | None, float | None], list[str]] = {}
         for start in starts:
-            key = (start.claim.token, start.max_attempts, start.backoff)
+            key = (start.claim.token, start.max_attempts, start.backoff, start.keep_failed)
             groups.setdefault(key, []).append(start.claim.id)
         writes = [
             UpdateMany(
                 {"_id": {"$in": ids}, "claim": token, "state": State.CLAIMED.value},
-                _starting_update(max_attempts, backoff),
+                _starting_update(max_attempts, backoff, keep_failed),
             )
-            for (token, max_attempts, backoff), ids in groups.items()
+            for (token, max_attempts, backoff, keep_failed), ids in groups.items()
         ]
         claims = [start.claim for start in starts]
         return self._apply("start", lambda: writes, claims, _started)
@@ -100,20 +111,13 @@ class Transitions:
         Atomicity: one conditional update per document.
         """
         claims = [finish.claim for finish in finishes]
-        return self._apply("finish", lambda: self._finishing(finishes), claims, _finished, timeout=timeout)
-
-    def _finishing(self, finishes: Collection[Finish]) -> list[_Write]:
-        plain: dict[str, list[str]] = {}
-        writes: list[_Write] = []
-        for finish in finishes:
-            if finish.outcome.error is None and finish.outcome.result is None:
-                plain.setdefault(finish.claim.token, []).append(finish.claim.id)
-            else:
-                writes.append(UpdateOne(_running(finish.claim), self._finishing_update(finish)))
-        for token, ids in plain.items():
-            filter = {"_id": {"$in": ids}, "claim": token, "state": State.RUNNING.value}
-            writes.append(UpdateMany(filter, _final(State.SUCCEEDED, {"result": None})))
-        return writes
+        return self._apply(
+            "finish",
+            lambda: finishing_writes(finishes, self._connection.clock.now),
+            claims,
+            _finished,
+            timeout=timeout,
+        )
 
     def extend(self, claims: Collection[Claim], lease: float, *, timeout: float | None = None) -> set[Claim]:
         """Let the leases run `lease` seconds from the server's now; return the claims still held.
@@ -182,16 +186,41 @@ class Transitions:
         """
         with self._connection.call("report", what=f"reporting {len(reports)} stuck jobs", timeout=timeout):
             at = self._connection.clock.now()
-            writes: list[_Write] = [
-                UpdateOne(_running(claim), {"$set": {"stuck": stuck_entry(stuck, at)}})
+            writes: list[Write] = [
+                UpdateOne(running(claim), {"$set": {"stuck": stuck_entry(stuck, at)}})
                 for claim, stuck in reports.items()
             ]
             self._jobs.bulk_write(writes, ordered=False)
 
+    def report(self, reports: Mapping[Claim, Report], *, timeout: float | None = None) -> None:
+        """Store what running executors say of themselves; on a job that is not held under its claim, nothing.
+
+        Raises:
+            StoreUnavailable: Unknown for at least one. A repeat writes the
+                same progress; a log line may then be there twice.
+
+        Atomicity: one conditional update per document.
+        """
+        with self._connection.call("report", what=f"reporting on {len(reports)} jobs", timeout=timeout):
+            now = self._connection.clock.now()
+            writes: list[Write] = [
+                UpdateOne(running(claim), report_update(report, now)) for claim, report in reports.items()
+            ]
+            self._jobs.bulk_write(writes, ordered=False)
+
+    def save_checkpoint(self, claim: Claim, value: Any) -> bool:
+        """Store where the next attempt is to go on; False if the claim is lost, and nothing was written.
+
+        Raises:
+            StoreUnavailable: It may or may not be stored. Repeating is safe.
+        """
+        with self._connection.call("report", what=f"saving a checkpoint of job {shown(claim.id)}"):
+            return bool(self._jobs.update_one(running(claim), {"$set": {"checkpoint": value}}).matched_count)
+
     def _apply(
         self,
         operation: str,
-        build: Callable[[], Sequence[_Write]],
+        build: Callable[[], Sequence[Write]],
         claims: Collection[Claim],
         verdict: Callable[[Document, Claim], bool | None],
         *,
@@ -208,27 +237,8 @@ class Transitions:
         return {claim for claim in claims if _judge(operation, stored.get(claim.id), claim, verdict)}
 
     def _read(self, ids: Iterable[str]) -> Mapping[str, Document]:
-        fields = {"claim": 1, "state": 1, "errors.claim": 1}
+        fields = {"claim": 1, "state": 1, "errors.claim": 1, "snoozed_by": 1}
         return {doc["_id"]: doc for doc in self._connection.confirmed.find({"_id": {"$in": list(ids)}}, fields)}
-
-    def _finishing_update(self, finish: Finish) -> Document:
-        """Return the update for one outcome. Operators only: a pipeline would evaluate a result's ``$``."""
-        outcome, claim = finish.outcome, finish.claim
-        if outcome.error is None:
-            return _final(State.SUCCEEDED, {"result": outcome.result})
-        now = self._connection.clock.now()
-        entry = error_entry(outcome.error, claim.token, now)
-        if outcome.retry_after is None:
-            update = _final(State.FAILED, {"error": entry})
-        else:
-            run_at = now + timedelta(seconds=outcome.retry_after)
-            # `claim` stays, so that a repeat of this write is recognised.
-            update = {
-                "$set": {"state": State.PENDING.value, "run_at": run_at, "due_at": finish.due_at},
-                "$unset": {"lease_until": "", "pool": "", "started_at": ""},
-            }
-        update["$push"] = {"errors": {"$each": [entry], "$slice": -MAX_ERRORS}}
-        return update
 
 
 def _by_token(claims: Iterable[Claim]) -> dict[str, list[str]]:
@@ -238,25 +248,15 @@ def _by_token(claims: Iterable[Claim]) -> dict[str, list[str]]:
     return groups
 
 
-def _running(claim: Claim) -> Document:
-    return {"_id": claim.id, "claim": claim.token, "state": State.RUNNING.value}
-
-
-def _starting_update(max_attempts: int | None, backoff: Backoff | None) -> Document:
+def _starting_update(max_attempts: int | None, backoff: Delays | None, keep_failed: float | None) -> Document:
     values: dict[str, Any] = {"state": State.RUNNING.value}
     if max_attempts is not None:
         values["max_attempts"] = max_attempts
     if backoff is not None:
-        values["backoff"] = backoff_entry(backoff)
+        values["backoff"] = backoff.numbers()
+    if keep_failed is not None:
+        values["keep_failed"] = keep_failed
     return {"$set": values, "$inc": {"attempts": 1}, "$currentDate": {"started_at": True}}
-
-
-def _final(state: State, values: Document) -> Document:
-    return {
-        "$set": {"state": state.value, **values},
-        "$currentDate": {"finished_at": True},
-        "$unset": {"lease_until": ""},
-    }
 
 
 def _judge(
@@ -282,6 +282,8 @@ def _started(stored: Document, claim: Claim) -> bool | None:
 def _finished(stored: Document, claim: Claim) -> bool | None:
     # Only finishes write a token into the history, reapers do not.
     if any(item.get("claim") == claim.token for item in stored.get("errors", ())):
+        return True
+    if stored.get("snoozed_by") == claim.token:
         return True
     if stored.get("claim") != claim.token:
         return False

@@ -15,8 +15,8 @@ ROOT = Path(jobpool.__file__).parent
 
 #: From low to high: a module imports only what stands before it, or is in the same package.
 LAYERS = [
-    *("errors", "names", "data", "ids", "job", "backoff", "executors", "outcome", "backlog", "observer", "hooks"),
-    "config",
+    *("errors", "names", "data", "ids", "progress", "job", "backlog", "observer", "hooks", "backoff", "signals"),
+    *("retention", "executors", "outcome", "config"),
     *(
         "logs",
         "trouble",

@@ -25,10 +25,11 @@ from typing import NamedTuple
 from pymongo import ASCENDING, DESCENDING
 from pymongo.cursor import Cursor
 
-from ...backoff import Backoff
+from ...backoff import Delays
+from ...executors import Executor
 from ...job import State
 from ..connection import Connection
-from ..documents import Document, backoff_entry
+from ..documents import Document
 from ..indexes import CLAIM_INDEX
 
 #: The most types in one candidate read: each is one range of the index that the server merges.
@@ -44,10 +45,18 @@ class Rule(NamedTuple):
     Attributes:
         max_attempts: For jobs that have no number of their own.
         backoff: For those that have more than one attempt.
+        keep_failed: Seconds that a job is kept which fails; None is for ever.
     """
 
     max_attempts: int
-    backoff: Backoff
+    backoff: Delays
+    keep_failed: float | None = None
+
+    @classmethod
+    def of(cls, executor: Executor) -> Rule:
+        """Return the rule of an executor."""
+        kept = executor.retention
+        return cls(executor.max_attempts, executor.delays, None if kept is None else kept.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +231,21 @@ def _starting(rules: Mapping[str, Rule]) -> Document:
     """Return what a claim sets besides when it starts its jobs: the same as `Transitions.start`."""
     allowed = {"$ifNull": ["$max_attempts", _by_type({type: rule.max_attempts for type, rule in rules.items()})]}
     backoff = _by_type({type: rule.backoff for type, rule in rules.items()})
-    return {
+    values: Document = {
         "attempts": {"$add": ["$attempts", 1]},
         "started_at": "$$NOW",
         "max_attempts": allowed,
         "backoff": {"$cond": [{"$gt": [allowed, 1]}, backoff, "$backoff"]},
     }
+    kept = {type: rule.keep_failed for type, rule in rules.items() if rule.keep_failed is not None}
+    if kept:
+        values["keep_failed"] = _by_type({type: kept.get(type) for type in rules})
+    return values
 
 
-def _by_type(values: Mapping[str, int | Backoff]) -> Document:
+def _by_type(values: Mapping[str, float | Delays | None]) -> Document:
     """Return the expression of the value that a job's type has. Mostly all types have the same."""
-    types: dict[int | Backoff, list[str]] = {}
+    types: dict[float | Delays | None, list[str]] = {}
     for type, value in values.items():
         types.setdefault(value, []).append(type)
     first, *others = types
@@ -242,8 +255,8 @@ def _by_type(values: Mapping[str, int | Backoff]) -> Document:
     return {"$switch": {"branches": branches, "default": _literal(first)}} if branches else _literal(first)
 
 
-def _literal(value: int | Backoff) -> Document:
-    return {"$literal": backoff_entry(value) if isinstance(value, Backoff) else value}
+def _literal(value: float | Delays | None) -> Document:
+    return {"$literal": value.numbers() if isinstance(value, Delays) else value}
 
 
 def new_token() -> str:

@@ -1,0 +1,124 @@
+"""What a running executor says of itself: how far it is, its own log lines, and where to resume."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .names import bounded
+
+#: Bytes of one line and of a note. A thousand lines of a job then stay under 1 MB.
+MAX_LINE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an attempt is.
+
+    Attributes:
+        done: In the executor's own unit.
+        total: Of how many; None if it does not know.
+        note: What it is doing, up to 1,000 bytes.
+        at: When it was written (server time).
+    """
+
+    done: float
+    total: float | None = None
+    note: str = ""
+    at: datetime | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Between 0 and 1; None if the total is not known."""
+        return None if not self.total else min(1.0, max(0.0, self.done / self.total))
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that an executor wanted kept with its job.
+
+    Attributes:
+        level: As `logging` names it.
+        text: Up to 1,000 bytes.
+        attempt: The number of the attempt, from 1.
+        at: When it was said, by the clock of its process.
+    """
+
+    level: str
+    text: str = field(repr=False)
+    attempt: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is new of a running job, to be written under its claim.
+
+    Attributes:
+        progress: The newest; None if there is no news.
+        lines: New ones, oldest first.
+        keep: How many lines of the job are kept.
+    """
+
+    progress: Progress | None
+    lines: tuple[LogLine, ...]
+    keep: int
+
+
+class Reporter:
+    """Collects what an executor reports until it is written. Of many words about progress only the last counts.
+
+    Threads: any; `_lock` guards `_progress` and `_lines`.
+    """
+
+    __slots__ = ("_keep", "_lines", "_lock", "_progress")
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+        self._lines: list[LogLine] = []
+
+    @property
+    def keeps_lines(self) -> bool:
+        """Whether log lines are kept at all."""
+        return self._keep > 0
+
+    def progress(self, done: float, total: float | None, note: str) -> None:
+        """Note how far it is."""
+        with self._lock:
+            self._progress = Progress(done, total, bounded(note, MAX_LINE))
+
+    def line(self, level: str, text: str, attempt: int, at: datetime) -> None:
+        """Note a line, if lines are kept."""
+        if not self._keep:
+            return
+        line = LogLine(level, bounded(text, MAX_LINE), attempt, at)
+        with self._lock:
+            self._lines = [*self._lines[1 - self._keep :], line] if self._keep > 1 else [line]
+
+    def take(self) -> Report | None:
+        """Return what is new, which is then news no more; None if nothing is."""
+        with self._lock:
+            if self._progress is None and not self._lines:
+                return None
+            report = Report(self._progress, tuple(self._lines), self._keep)
+            self._progress, self._lines = None, []
+            return report
+
+    def put_back(self, report: Report) -> None:
+        """Make a report that could not be written news again; what came since is newer."""
+        with self._lock:
+            self._progress = self._progress or report.progress
+            self._lines = [*report.lines, *self._lines][-self._keep :] if self._keep else []
+
+
+def check_progress(done: Any, total: Any) -> None:
+    """Raise `TypeError` if the two cannot say how far something is."""
+    for value, what in ((done, "done"), (total, "total")):
+        if value is None and what == "total":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"progress: {what} must be a number, not {type(value).__name__}")

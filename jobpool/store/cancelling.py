@@ -1,0 +1,114 @@
+"""Cancelling jobs from anywhere: those that wait end at once, those that run are asked to.
+
+A claimed job whose executor was not called ends here as well: its holder's
+start then meets no job and the executor is not called. One that runs gets a
+mark. Its pool looks for the mark and tells the executor, and from then on no
+write makes it pending again: not a retry, a snooze, a release or the reaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..errors import JobNotFound
+from ..job import Claim, Job, State
+from ..names import shown
+from .connection import Connection
+from .documents import CLAIM_MARKS, Document, expiry, to_job
+from .queries import Selection
+
+_WAITING = {"$in": [State.PENDING.value, State.CLAIMED.value]}
+_TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
+_ASK: Document = {"$currentDate": {"cancel_requested_at": True}}
+#: Jobs cancelled in one statement: a lost reply leaves this many in doubt.
+ROUND = 2000
+#: Between two looks a job may start, or be retried. One that does so for ever is busy, and the caller may repeat.
+LOOKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What cancelling several jobs did.
+
+    Attributes:
+        ended: Jobs that waited, or were claimed and not started: they are cancelled.
+        asked: Jobs that run: their executors are told within about a second.
+    """
+
+    ended: int
+    asked: int
+
+
+class Cancelling:
+    """Ends jobs that nobody runs, and asks those who run the others. Threads: any; no state of its own.
+
+    Lost replies: every statement may be repeated and then changes nothing more.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def cancel(self, id: str) -> Job:
+        """Cancel one job and return it as it is then: cancelled, asked to end, or final before.
+
+        Raises:
+            JobNotFound: It does not exist.
+            StoreUnavailable: It may or may not be cancelled. Repeating is safe.
+        """
+        wanted: Document = {"_id": {"$eq": id}}
+        with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
+            for _ in range(LOOKS):
+                self._jobs.update_one({**wanted, "state": _WAITING}, _END)
+                self._jobs.update_one({**wanted, **_TO_BE_ASKED}, _ASK)
+                document = self._jobs.find_one(wanted)
+                if document is None:
+                    raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
+                job = to_job(document)
+                if job.state.final or (job.state is State.RUNNING and job.cancel_requested_at):
+                    break
+        return job
+
+    def cancel_many(self, selection: Selection) -> Cancelled:
+        """Cancel the jobs meant, a round at a time, those that wait first.
+
+        Raises:
+            StoreUnavailable: Some may be cancelled. Repeating goes on from there.
+        """
+        wanted = selection.filter()
+        ended = self._round(wanted, _WAITING)
+        asked = 0
+        with self._connection.call("cancel", what="asking running jobs to end"):
+            asked = self._jobs.update_many({"$and": [wanted, _TO_BE_ASKED]}, _ASK).modified_count
+        return Cancelled(ended + self._round(wanted, _WAITING), asked)  # again: a retry may have come in between
+
+    def _round(self, wanted: Document, state: Document) -> int:
+        ended = 0
+        while True:
+            with self._connection.call("cancel", what="cancelling jobs"):
+                waiting: Document = {"$and": [wanted, {"state": state}]}
+                ids = [found["_id"] for found in self._jobs.find(waiting, {"_id": 1}).limit(ROUND)]
+                if not ids:
+                    return ended
+                here: Document = {"_id": {"$in": ids}, "state": state}
+                ended += self._jobs.update_many(here, _END).modified_count
+
+    def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
+        """Return those of the running `claims` that somebody wants to end."""
+        by_id = {claim.id: claim for claim in claims}
+        filter: Document = {
+            "_id": {"$in": list(by_id)},
+            "state": State.RUNNING.value,
+            "cancel_requested_at": {"$exists": True},
+        }
+        with self._connection.call("look", what="looking for cancelled jobs", timeout=timeout):
+            found = list(self._jobs.find(filter, {"claim": 1}))
+        claims_found = ((by_id[document["_id"]], document["claim"]) for document in found)
+        return {claim for claim, token in claims_found if claim.token == token}
+
+
+_END: list[Document] = [
+    {"$set": {"state": State.CANCELLED.value, "finished_at": "$$NOW", "expire_at": expiry("$keep_cancelled")}},
+    {"$unset": list(CLAIM_MARKS)},
+]

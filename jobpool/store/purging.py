@@ -1,0 +1,75 @@
+"""Deleting what nobody needs any more: final jobs by their age, and results that were kept long enough.
+
+What has its own time to go (`Job.expire_at`) is deleted by MongoDB itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..job import FINAL, State
+from .connection import Connection
+from .documents import Document
+from .indexes import RESULT_INDEX
+from .queries import Selection
+
+#: Jobs of one statement; a lost reply leaves this many in doubt.
+ROUND = 2000
+_FINAL = {"$in": sorted(FINAL)}
+
+
+class Purging:
+    """Deletes jobs and results. Threads: any; no state of its own.
+
+    Lost replies: every statement may be repeated and then changes nothing more.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+
+    def purge(self, selection: Selection, older_than: float) -> int:
+        """Delete the jobs meant that have been final for `older_than` seconds; return how many.
+
+        A round at a time, so that no statement runs into the time limit. A
+        job that is revived between look and delete is left alone.
+
+        Raises:
+            StoreUnavailable: Some may be deleted. Repeating goes on from there.
+        """
+        purged = 0
+        with self._connection.call("purge", what="asking the server's time"):
+            latest = self._connection.clock.now() - timedelta(seconds=older_than)
+        old: Document = {"$and": [selection.filter(), {"state": _FINAL, "finished_at": {"$lte": latest}}]}
+        while True:
+            with self._connection.call("purge", what="purging jobs"):
+                ids = [found["_id"] for found in self._jobs.find(old, {"_id": 1}).limit(ROUND)]
+                if not ids:
+                    return purged
+                here: Document = {"_id": {"$in": ids}, "state": _FINAL, "finished_at": {"$lte": latest}}
+                purged += self._jobs.delete_many(here).deleted_count
+
+    def expire_results(self) -> int:
+        """Delete results whose time is over, but not their jobs; return how many.
+
+        Raises:
+            StoreUnavailable: Some may be deleted. The next call finds the rest.
+        """
+        over: Document = {
+            "result_until": {"$exists": True},
+            "$expr": {"$lt": ["$result_until", "$$NOW"]},
+        }
+        expired = 0
+        while True:
+            with self._connection.call("purge", what="deleting results"):
+                ids = [doc["_id"] for doc in self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)]
+                if not ids:
+                    return expired
+                here: Document = {"_id": {"$in": ids}, "state": State.SUCCEEDED.value, **over}
+                expired += self._jobs.update_many(here, _EXPIRE).modified_count
+
+
+_EXPIRE: Document = {
+    "$set": {"result": None, "result_error": "it was deleted after its retention"},
+    "$unset": {"result_until": ""},
+}
