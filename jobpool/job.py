@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from .progress import LogLine, Progress
+from .waitable import Waitable
 
 
 class State(StrEnum):
@@ -77,7 +78,7 @@ class Stuck:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Waitable):
     """A snapshot of one job, as it was when it was read. It does not follow the store.
 
     Its representation leaves out data and result, so that they do not end up in logs.

@@ -31,6 +31,7 @@ class JobManager(Producing, Consuming, Changing):
         buckets: By the name of a histogram, other upper bounds than ours.
         tracer_provider: An OpenTelemetry `TracerProvider` for the spans; the
             global one, if one is configured, if None.
+        middleware: Hooks of your own around the life of jobs; see `Middleware`.
 
     Nothing is sent before the first operation, which also sees to the
     indexes. Usable as a context manager.
@@ -50,7 +51,8 @@ class JobManager(Producing, Consuming, Changing):
     def close(self, timeout: float | None = None) -> None:
         """Stop the pools of `start_watch`, end what `run` started, close a client made here. May be repeated.
 
-        In a forked child it does nothing: all of that belongs to the parent.
+        Whoever waits for a job meanwhile gets a `PoolStateError`. In a forked child it does nothing: all of
+        that belongs to the parent.
         """
         if os.getpid() != self._pid:
             return
@@ -58,6 +60,7 @@ class JobManager(Producing, Consuming, Changing):
         self._direct.close()
         with self._lock:
             first, self._closed = not self._closed, True
+        self._waits.close()  # only now: those who wait look and see why they were woken
         if first and self._owned_client is not None:
             close_client(self._owned_client)
 

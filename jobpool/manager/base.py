@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,9 +12,11 @@ from ..errors import PoolStateError
 from ..executors import Executor, Executors
 from ..hooks import Guarded
 from ..metrics import Buckets, Metrics, Registry
+from ..middleware import Middleware, chain_of
 from ..names import check_int, check_seconds
 from ..pool import WorkerPool
 from ..pool.direct import DirectRuns
+from ..pool.waits import Waits
 from ..pool.wakeups import Wakeups
 from ..store import Store
 from ..store.connection import Client, Database, collection_of, write_concern_of
@@ -40,18 +42,21 @@ class Base:
         registry: Registry | None = None,
         buckets: Buckets | None = None,
         tracer_provider: Any = None,
+        middleware: Iterable[Middleware] = (),
     ) -> None:
         check_seconds(timeout, "timeout", 0.1, 3600)
         self.data_limit = check_int(data_limit, "data_limit", 1024, 15 * MIB)
         self.executors = Executors(executors)
         self.metrics = Metrics.on(registry, buckets)
         self.observer = Guarded(self.metrics)
+        self.middleware = chain_of(middleware, self.observer)
         self.tracing = Tracing(tracer_provider)
         self.wakeups = Wakeups()
         concern = write_concern_of(write_concern)
         jobs, self._owned_client = collection_of(database, uri, client, collection)
         self._store = Store(jobs, write_concern=concern, timeout=timeout, observer=self.observer)
         self._direct = DirectRuns(self)
+        self._waits = Waits(self)
         self._pid = os.getpid()
         self._lock = threading.RLock()  # guards _watches and _closed, also from a signal handler on top of itself
         self._watches: list[WorkerPool] = []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 
 from ..backlog import Backlog
-from ..errors import InvalidConfiguration, WaitTimeout
+from ..errors import InvalidConfiguration, InvalidJob
 from ..job import Job, State
-from ..names import MAX_ID, check_int, check_name, check_seconds, shown
+from ..names import MAX_ID, check_int, check_name, check_seconds
+from ..pool.waiting import Waiting
 from ..store.queries import Selection
+from ..waitable import remember
 from .base import Base
+
+#: Ten years, in seconds.
+LONGEST_WAIT = 10 * 365 * 86400.0
 
 
 class Looking(Base):
@@ -22,7 +26,7 @@ class Looking(Base):
         """Return a snapshot of one job, or raise `JobNotFound`."""
         id = check_name(id, "id", longest=MAX_ID)
         self.store.ready()
-        return self.store.queries.get(id)
+        return remember(self.store.queries.get(id), self)
 
     def find(
         self,
@@ -56,7 +60,8 @@ class Looking(Base):
             )
         selection = Selection(type=type, state=state, ids=ids, since=since, until=until)
         self.store.ready()
-        return self.store.queries.find(selection, limit=limit, after=after, oldest_first=oldest_first)
+        found = self.store.queries.find(selection, limit=limit, after=after, oldest_first=oldest_first)
+        return [remember(job, self) for job in found]
 
     def count(
         self,
@@ -86,21 +91,65 @@ class Looking(Base):
     def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it.
 
+        In an executor, wait for nothing that needs a thread of the same pool: when all its threads wait like
+        that, none is left to run what they wait for. An executor that returns early and creates its follower
+        does not wait at all.
+
         Args:
-            timeout: Seconds; None waits as long as it takes.
+            timeout: Seconds; None waits as long as it takes. A MongoDB that does not answer is
+                waited for as long as by any call, beyond it.
 
         Raises:
             WaitTimeout: It is not final yet; it goes on regardless.
             JobNotFound: It does not exist, or was removed meanwhile.
+            StoreUnavailable: Nothing is known of it, and nothing was changed; wait again.
+            PoolStateError: The manager is closed, perhaps meanwhile.
         """
-        if timeout is not None:
-            check_seconds(timeout, "timeout", 0, 10 * 365 * 86400)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause, never = 0.01, threading.Event()
-        while not (job := self.get(id)).state.final:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise WaitTimeout(f"job {shown(id)} is {job.state} after {timeout:g} s; it goes on regardless")
-            never.wait(pause if left is None else min(pause, left))
-            pause = min(pause * 1.5, 1.0)
+        id = check_name(id, "id", longest=MAX_ID)
+        (job,) = chain.from_iterable(self._rounds([id], timeout))
         return job
+
+    def wait_many(self, ids_or_jobs: Iterable[str | Job], timeout: float | None = None) -> list[Job]:
+        """Wait until all of these jobs are final and return them, in the order given; see `wait`.
+
+        Args:
+            ids_or_jobs: Ids, or jobs. One that comes twice is twice in the answer.
+            timeout: Seconds for all of them together; None waits as long as it takes.
+
+        Raises:
+            WaitTimeout: Some are not final yet; they go on regardless.
+            JobNotFound: Some do not exist, or were removed meanwhile.
+            StoreUnavailable, PoolStateError: See `wait`.
+        """
+        ids = _ids_of(ids_or_jobs)
+        ended = {job.id: job for job in chain.from_iterable(self._rounds(list(dict.fromkeys(ids)), timeout))}
+        return [ended[id] for id in ids]
+
+    def as_completed(self, ids_or_jobs: Iterable[str | Job], timeout: float | None = None) -> Iterator[Job]:
+        """Return an iterator over these jobs, each once, as they become final; see `wait`.
+
+        Args:
+            ids_or_jobs: Ids, or jobs.
+            timeout: Seconds from this call until the last is final; None waits as long as it takes.
+
+        Raises:
+            WaitTimeout: By the iterator: the rest is not final yet.
+            JobNotFound: By the iterator, after those that ended: some do not exist, or were removed.
+            StoreUnavailable, PoolStateError: See `wait`.
+        """
+        return chain.from_iterable(self._rounds(list(dict.fromkeys(_ids_of(ids_or_jobs))), timeout))
+
+    def _rounds(self, ids: list[str], timeout: float | None) -> Iterator[list[Job]]:
+        """Check what was given, now, and return an iterator over the jobs as they end."""
+        if timeout is not None:
+            check_seconds(timeout, "timeout", 0, LONGEST_WAIT)
+        self.store.ready()
+        rounds = Waiting(self, self._waits, ids, timeout).rounds()
+        return ([remember(job, self) for job in jobs] for jobs in rounds)
+
+
+def _ids_of(ids_or_jobs: Iterable[str | Job]) -> list[str]:
+    """Return the ids, checked."""
+    if isinstance(ids_or_jobs, str | bytes | Mapping) or not isinstance(ids_or_jobs, Iterable):
+        raise InvalidJob(f"ids_or_jobs must be several ids or jobs, not {type(ids_or_jobs).__name__}")
+    return [check_name(item.id if isinstance(item, Job) else item, "id", longest=MAX_ID) for item in ids_or_jobs]

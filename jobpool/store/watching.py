@@ -1,17 +1,18 @@
-"""Hearing of new work through a change stream."""
+"""Hearing of new work, and of jobs that became final, through change streams."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import PyMongoError
 
 from ..errors import ForkedProcess, StoreError, StoreUnavailable
-from ..job import State
+from ..job import FINAL, State
 from .connection import CLOSE_TIME, Connection
 from .documents import Document
 from .failures import cause_of, translate
@@ -37,28 +38,36 @@ _NEWS: list[Document] = [
 ]
 
 
-class Watch:
-    """An open change stream that answers which types have new work.
+_S = TypeVar("_S", bound="_Stream")
 
-    Threads: one only. `next` blocks for at most about `max_await` seconds.
+
+class _Stream:
+    """An open change stream on the jobs.
+
+    Threads: one only. A read blocks for at most about `max_await` seconds.
     """
 
-    def __init__(self, connection: Connection, max_await: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        pipeline: list[Document],
+        max_await: float,
+        resume_after: Mapping[str, Any] | None = None,
+    ) -> None:
         self._connection = connection
         connection.check_process()
         self._timeout = max_await + connection.timeout
         try:
             with pymongo.timeout(self._timeout):
                 self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
-                    _NEWS, max_await_time_ms=int(max_await * 1000)
+                    pipeline, max_await_time_ms=int(max_await * 1000), resume_after=resume_after
                 )
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "opening the change stream") from error
-        self.opened_at = connection.clock.now()
         self.read_at = time.monotonic()
 
-    def next(self) -> set[str | None]:
-        """Return the types of the jobs that came; None for one of unknown type; empty if none came.
+    def _read(self) -> dict[str, Any] | None:
+        """Return the next change; None if none came.
 
         Raises:
             StoreError: The stream is broken; open another one.
@@ -74,7 +83,7 @@ class Watch:
             ended.operation, ended.reason = "watch", "the stream has ended"
             raise ended
         self.read_at = time.monotonic()
-        return set() if change is None else {change.get("type")}
+        return change
 
     def close(self) -> None:
         """End the stream; errors on the way do not matter. In a forked child it is the parent's and goes on."""
@@ -85,13 +94,73 @@ class Watch:
         except (PyMongoError, OSError, OverflowError, ForkedProcess):
             return
 
-    def __enter__(self) -> Watch:
+    def __enter__(self: _S) -> _S:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Watch(_Stream):
+    """A stream that answers which types have new work."""
+
+    def __init__(self, connection: Connection, max_await: float) -> None:
+        super().__init__(connection, _NEWS, max_await)
+        self.opened_at = connection.clock.now()
+
+    def next(self) -> set[str | None]:
+        """Return the types of the jobs that came; None for one of unknown type; empty if none came.
+
+        Raises:
+            StoreError: The stream is broken; open another one.
+        """
+        change = self._read()
+        return set() if change is None else {change.get("type")}
+
+
+class FinalWatch(_Stream):
+    """A stream that answers which of some jobs became final, or were removed.
+
+    The server looks at the ids: of 12,000 jobs that finish in a second, a
+    client that waits for one of them reads one change.
+
+    Args:
+        ids: The jobs meant.
+        after: The stream to go on from: nothing that came since its last
+            answer is left out. It is closed. None begins now.
+    """
+
+    def __init__(
+        self, connection: Connection, ids: frozenset[str], max_await: float, after: FinalWatch | None = None
+    ) -> None:
+        token = None
+        if after is not None:
+            token = after._stream.resume_token
+            after.close()
+        self.ids = ids
+        super().__init__(connection, _ends(ids), max_await, token)
+        self.opened_at = self.read_at
+
+    def next(self) -> str | None:
+        """Return the id of a job that became final or was removed; None if none did.
+
+        Raises:
+            StoreError: The stream is broken; open another one, which knows nothing of this one.
+        """
+        change = self._read()
+        return None if change is None else change["documentKey"]["_id"]
+
+
+def _ends(ids: frozenset[str]) -> list[Document]:
+    """Return the pipeline for the ends of these jobs. `_id`, which goes on in any case, is the token."""
+    ended = {"operationType": "update", "updateDescription.updatedFields.state": {"$in": sorted(FINAL)}}
+    kinds = [ended, {"operationType": {"$in": ["delete", "replace"]}}]  # the server may log an update as a replace
+    return [
+        {"$match": {"documentKey._id": {"$in": sorted(ids)}, "$or": kinds}},
+        {"$project": {"documentKey._id": 1}},
+    ]
 
 
 def _translated(error: Exception, what: str) -> StoreError:

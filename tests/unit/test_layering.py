@@ -15,7 +15,20 @@ ROOT = Path(jobpool.__file__).parent
 
 #: From low to high: a module imports only what stands before it, or is in the same package.
 LAYERS = [
-    *("errors", "names", "data", "ids", "progress", "job", "backlog", "observer", "hooks", "backoff", "signals"),
+    *(
+        "errors",
+        "names",
+        "data",
+        "ids",
+        "progress",
+        "waitable",
+        "job",
+        "backlog",
+        "observer",
+        "hooks",
+        "backoff",
+        "signals",
+    ),
     *("retention", "executors", "outcome", "config"),
     *(
         "logs",

@@ -1,0 +1,118 @@
+"""The notifier: hears by change stream which jobs became final and tells those who wait for them."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from ..observer import Observer
+from ..store import Store
+from ..store.watching import FinalWatch
+from .flag import Flag
+from .service import Service
+from .waiter import Waiter
+
+#: How long the server holds an empty answer back: the longest that a new waiter waits for its stream, by polling.
+MAX_AWAIT = 0.1
+#: A stream of other ids is another stream. With waiters that come and go all the time, one is opened this often.
+REOPEN_AFTER = 0.1
+#: Ids that one stream tells of. Who waits for more polls until so few are left.
+MOST_IDS = 1000
+#: When nobody waits any more the stream is closed at once, and the thread ends after so many seconds.
+IDLE = 5.0
+
+
+class Waiters(Protocol):
+    """Who waits."""
+
+    @property
+    def waiters(self) -> tuple[Waiter, ...]:
+        """All of them."""
+
+    def unused(self, notifier: Notifier) -> bool:
+        """Return whether nobody waits, and nobody will ask this notifier any more."""
+
+
+class Notifier(Service):
+    """One change stream for all who wait on a manager.
+
+    The server picks the ids (see `FinalWatch`), so the set of them is the
+    stream's: it is replaced by one that goes on where it was when others are
+    waited for. Nothing depends on a message: whom a stream begins to cover
+    looks once, and looks now and then.
+
+    Fields: all belong to the thread, `_woken` aside.
+    """
+
+    def __init__(self, name: str, store: Store, observer: Observer, waits: Waiters) -> None:
+        super().__init__(f"{name}-notifier", observer, store.trouble)
+        self._store = store
+        self._waits = waits
+        self._watch: FinalWatch | None = None
+        self._woken = Flag()
+        self._used_at = time.monotonic()
+
+    def wake(self) -> None:
+        """Say that somebody begins to wait. Threads: any."""
+        self._woken.set()
+
+    def run_once(self) -> None:
+        """Read the stream if somebody waits, else wait a moment for that."""
+        self._woken.clear()  # before the look, so that a waiter who comes now is seen
+        ids = chosen(self._waits.waiters)
+        if not ids:
+            self._rest()
+            return
+        self._used_at = time.monotonic()
+        try:
+            id = self._watch_of(ids).next()
+        except BaseException:
+            self._close()
+            raise
+        if id is not None:
+            self._tell(id)
+
+    def at_end(self) -> None:
+        """Close the stream; who waits goes on by polling."""
+        self._close()
+
+    def _rest(self) -> None:
+        self._close()
+        if time.monotonic() - self._used_at < IDLE:
+            self._woken.wait(0.5)
+        elif self._waits.unused(self):
+            self.stop()
+
+    def _watch_of(self, ids: frozenset[str]) -> FinalWatch:
+        """Return a stream of these ids; the one there is while it is too new to be replaced."""
+        watch = self._watch
+        if watch is None or (not ids <= watch.ids and time.monotonic() - watch.opened_at >= REOPEN_AFTER):
+            self._watch = None  # it is closed, also if the next one cannot be opened
+            watch = self._watch = self._store.watch_finals(ids, MAX_AWAIT, watch)
+        for waiter in self._waits.waiters:
+            if waiter.ids and waiter.ids <= watch.ids:
+                waiter.cover()
+            else:
+                waiter.uncover()
+        return watch
+
+    def _tell(self, id: str) -> None:
+        for waiter in self._waits.waiters:
+            waiter.tell(id)
+
+    def _close(self) -> None:
+        watch, self._watch = self._watch, None
+        for waiter in self._waits.waiters:
+            waiter.uncover()
+        if watch is not None:
+            watch.close()
+
+
+def chosen(waiters: tuple[Waiter, ...]) -> frozenset[str]:
+    """Return the ids that one stream is to tell of: of those who wait for few first, as many as have room."""
+    chosen: set[str] = set()
+    for ids in sorted((waiter.ids for waiter in waiters), key=len):
+        if len(chosen) + len(ids) > MOST_IDS:
+            break
+        chosen |= ids
+    return frozenset(chosen)
