@@ -15,6 +15,10 @@ class InvalidJob(JobpoolError, ValueError):
     """A job's type, id, data or schedule cannot be accepted. Nothing was written."""
 
 
+class InvalidData(JobpoolError, ValueError):
+    """A job's data do not pass what its executor says of them. It was not called; the job fails at once."""
+
+
 class InvalidConfiguration(JobpoolError, ValueError):
     """A setting is out of its range or contradicts another. Nothing was started."""
 
@@ -111,6 +115,13 @@ class PoolStateError(JobpoolError, RuntimeError):
 
 class ForkedProcess(PoolStateError):
     """The object was made in the parent of this forked process. Make a new one here."""
+
+
+class ProcessDied(JobpoolError):
+    """The child process that ran an isolated executor ended before it had answered; the message says by what.
+
+    How far the executor came is not known. Nothing but this attempt is affected.
+    """
 
 
 class EmbeddedMongoError(JobpoolError, RuntimeError):
