@@ -16,6 +16,7 @@ from ..store.creation import KEEP, ON_DUPLICATE
 from ..store.documents import Document, new_document
 from ..tracing import Producing as ProducingSpan
 from ..tracing import StoredContext
+from ..waitable import remember
 from .base import Base
 
 #: Jobs of one `insert_many`: the driver splits at 100,000, and a lost reply leaves this many in doubt.
@@ -142,7 +143,7 @@ class Producing(Base):
         self.observer.jobs_created(request.type, result, 1)
         if session is None and result != "duplicate" and job.run_at <= job.created_at:
             self.wakeups.created({request.type})
-        return job
+        return remember(job, self)
 
     def create_many(
         self,
