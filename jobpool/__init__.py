@@ -15,10 +15,17 @@ from .job_logs import JobLogFilter
 if TYPE_CHECKING:
     from .ids import job_id
     from .manager import JobManager
+    from .middleware import Middleware
     from .pool import StopReport, WorkerPool
 
 #: What needs the driver is imported at its first use: every pytest run loads the plugin, and this package with it.
-_LATER = {"JobManager": "manager", "StopReport": "pool", "WorkerPool": "pool", "job_id": "ids"}
+_LATER = {
+    "JobManager": "manager",
+    "Middleware": "middleware",
+    "StopReport": "pool",
+    "WorkerPool": "pool",
+    "job_id": "ids",
+}
 
 # A library says nothing until its host wants to hear it.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -32,6 +39,7 @@ __all__ = [
     "JobError",
     "JobLogFilter",
     "JobManager",
+    "Middleware",
     "PoolConfig",
     "State",
     "StopReport",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .backoff import Backoff, Delays, delays_of
-from .errors import InvalidConfiguration, UnknownType
+from .errors import InvalidConfiguration, InvalidData, InvalidJob, UnknownType
 from .names import check_int, check_name, check_seconds, shown
 from .retention import Retention, retention_of
 from .signals import Retry
+from .validation import Validator, validator_of, words_of
 
 MAX_ATTEMPTS = 1000
 MAX_SNOOZES = 1_000_000
@@ -55,6 +57,11 @@ class Executor:
         keep_result: Seconds after which the result is deleted, and only that.
         log_lines: How many of its last lines, by ``current_job().log`` and
             ``.logger``, are kept with the job; 0 keeps none.
+        data: What the data must be: a pydantic model class, a dataclass, or a
+            function that returns what `fn` is called with or raises; see
+            `jobpool.validation`. Checked before a job is created where its
+            executor is known, and always before `fn` is called: what does not
+            pass then fails the job at once. None: anything.
     """
 
     fn: Callable[..., Any]
@@ -70,8 +77,10 @@ class Executor:
     keep_cancelled: float | None = field(default=None, kw_only=True)
     keep_result: float | None = field(default=None, kw_only=True)
     log_lines: int = field(default=0, kw_only=True)
+    data: Any = field(default=None, kw_only=True)
     delays: Delays = field(init=False, repr=False, compare=False)
     retention: Retention | None = field(init=False, repr=False, compare=False)
+    validator: Validator | None = field(init=False, repr=False, compare=False)
     wants_manager: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,21 +95,46 @@ class Executor:
         check_seconds(self.grace, "grace", 0, LONGEST_LIMIT)
         keep = retention_of(self.keep_succeeded, self.keep_failed, self.keep_cancelled, self.keep_result)
         object.__setattr__(self, "retention", keep)
+        object.__setattr__(self, "validator", validator_of(self.data))
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT)
         object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
 
     def __call__(self, data: Any, manager: Any) -> Any:
-        """Call the function as it wants to be called; a coroutine comes back as such."""
+        """Call the function as it wants to be called; a coroutine comes back as such.
+
+        Raises:
+            InvalidData: The data do not pass; the function was not called.
+        """
+        if self.validator is not None:
+            data = self.validator.check(data)
         return self.fn(data, manager) if self.wants_manager else self.fn(data)
 
     def retries(self, error: BaseException) -> bool:
         """Say whether an attempt that raised `error` may be tried again, if attempts are left."""
         if isinstance(error, Retry):
             return True
+        if isinstance(error, InvalidData):
+            return False
         return not isinstance(error, self.give_up_on) and (
             self.retry_on is None or isinstance(error, self.retry_on)
         )
+
+    def stored(self, type: str, data: Any) -> Any:
+        """Return what is stored for `data` of a job of `type`: as given, or the fields of an instance of the model.
+
+        Raises:
+            InvalidJob: They do not pass; nothing is to be created.
+        """
+        if self.validator is None:
+            return data
+        try:
+            plain = self.validator.plain(data)
+            self.validator.check(copy.deepcopy(plain))  # what it may change is not what is stored
+        except Exception as error:
+            said = error if isinstance(error, InvalidData) else f"the data cannot be read: {words_of(error)}"
+            raise InvalidJob(f"type {shown(type)}: {said}; this job was not created") from error
+        return plain
 
 
 def _check_classes(value: object, what: str) -> None:
@@ -134,6 +168,7 @@ class Executors:
 
     def __init__(self, executors: Mapping[str, Executor | Callable[..., Any]] | None = None) -> None:
         self._by_type: dict[str, Executor] = {}
+        self._checking: dict[str, Executor] = {}  # those with a validator: most programs have none
         for type, executor in (executors or {}).items():
             self.register(type, executor)
 
@@ -143,7 +178,23 @@ class Executors:
         if type in self._by_type:
             raise InvalidConfiguration(f"type {shown(type)} has an executor already")
         self._by_type[type] = executor if isinstance(executor, Executor) else Executor(executor)
+        if self._by_type[type].validator is not None:
+            self._checking[type] = self._by_type[type]
         return self._by_type[type]
+
+    def stored(self, type: object, data: Any) -> Any:
+        """Return what is stored for `data`; see `Executor.stored`. Of a type without an executor here, as given."""
+        if not self._checking or not isinstance(type, str) or type not in self._checking:
+            return data
+        return self._checking[type].stored(type, data)
+
+    def stored_job(self, job: Any) -> Any:
+        """Return a job spelled out as a mapping with its data as they are stored; anything else as it is."""
+        if not self._checking or not isinstance(job, Mapping):
+            return job
+        data = job.get("data")
+        plain = self.stored(job.get("type"), data)
+        return job if plain is data else {**job, "data": plain}
 
     def __getitem__(self, type: str) -> Executor:
         return self._by_type[type]

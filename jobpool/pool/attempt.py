@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from ..current import in_hand
 from ..data import canonical, check_size, encoded_size
@@ -53,9 +54,11 @@ def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
     executor = host.executors[held.type]
     try:
         limit = _room_for_result(held, host.data_limit)
-        result = executor(held.document["data"], host)
-        if inspect.iscoroutine(result):
-            result = coroutines.run(result)
+        if host.middleware is None:
+            result = _call(executor, held, host, coroutines)
+        else:
+            with host.middleware.executing(held):
+                result = _call(executor, held, host, coroutines)
         if result is not None:
             canonical(result, "result")
             check_size(result, limit, "result")
@@ -64,10 +67,16 @@ def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
         return failure(error, held, executor)
 
 
+def _call(executor: Executor, held: Held, host: Host, coroutines: Coroutines) -> Any:
+    result = executor(held.document["data"], host)
+    return coroutines.run(result) if inspect.iscoroutine(result) else result
+
+
 def failure(error: BaseException, held: Held, executor: Executor) -> Outcome:
     """Return the outcome of an attempt that raised `error`: a retry if attempts are left."""
     allowed = allowed_attempts(held, executor)
-    retry_after = executor.delays.delay(held.attempt, error) if held.attempt < allowed else None
+    again = held.attempt < allowed and executor.retries(error)
+    retry_after = executor.delays.delay(held.attempt, error) if again else None
     return Outcome(error=describe(error, held.attempt), retry_after=retry_after)
 
 

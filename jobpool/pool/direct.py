@@ -80,6 +80,8 @@ class DirectRuns:
         """Start, run and finish one job. Its claim leaves what is held once: in `_give_back` or in `_finish`."""
         executor = self._host.executors[held.type]
         try:
+            if self._host.middleware is not None:
+                self._host.middleware.claimed([held])
             self._start(held, executor)
         except BaseException:
             GivingBack(NAME, self._host.store, self._held, self._host.observer)([held])
@@ -125,6 +127,8 @@ class DirectRuns:
             self._host.observer.completed(held.type, self._host.store.clock.since(held.due_at))
         if not applied and not held.lost:
             self._host.observer.leases_lost(NAME, "finishing", 1)
+        if self._host.middleware is not None:
+            self._host.middleware.finished(held, outcome, outcome.name if applied else "lost", duration)
 
     def _drop(self, held: Held) -> None:
         """Let go of what an interrupt between two steps has left: its lease ends it."""

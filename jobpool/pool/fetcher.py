@@ -10,6 +10,7 @@ from math import inf
 from ..config import PoolConfig
 from ..errors import StoreError, StoreRefused
 from ..logs import bounded_logger_of
+from ..middleware import Chain
 from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
@@ -60,6 +61,7 @@ class Fetcher(Service):
         fetched: Callable[[], None],
         idle: Callable[[], None],
         pushed_since: Callable[[], datetime | None],
+        middleware: Chain | None = None,
     ) -> None:
         super().__init__(f"{config.name}-fetcher", observer, store.trouble)
         self.waiting = False
@@ -81,6 +83,7 @@ class Fetcher(Service):
         self._fetched = fetched
         self._idle = idle
         self._pushed_since = pushed_since
+        self._middleware = middleware
         self._strategy = store.strategy(config.strategy)
         self._for_news = store.strategy("single")
         self._unknown: list[Unknown] = []
@@ -222,6 +225,8 @@ class Fetcher(Service):
                 self._unknown.append(Unknown(claimed.token, None, time.monotonic()))
             raise
         self._held.add(jobs)  # before the queue: from there on others may finish them
+        if self._middleware is not None:
+            self._middleware.claimed(jobs)  # before anybody can run them
         if claimed.started and self._queue.pass_by(jobs, self._workers.hand):
             tell_started(self._config.name, self._store, self.observer, jobs)
         elif not claimed.started and self._queue.put(jobs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..executors import Executors
+from ..middleware import Chain
 from ..observer import Observer
 from ..store import Store
 from ..tracing import Tracing
@@ -25,6 +26,10 @@ class Host(Protocol):
     @property
     def observer(self) -> Observer:
         """Who hears of it."""
+
+    @property
+    def middleware(self) -> Chain | None:
+        """The hooks of the user; None if there are none."""
 
     @property
     def tracing(self) -> Tracing:

@@ -48,7 +48,7 @@ class Parts:
         self.pace = Pace(config.threads)
         self.coroutines = Coroutines(name)
         self.recorder = Recorder(
-            name, store, self.held, self.pace, observer, done=lambda: self.fetcher.make_room()
+            name, store, self.held, self.pace, observer, lambda: self.fetcher.make_room(), host.middleware
         )
         run = Running(name, host, self.held, self.give_back, self.coroutines, self.recorder)
         self.workers = Workers(config.threads, name, run, self._thread_freed)
@@ -88,6 +88,7 @@ class Parts:
             fetched=self.starter.wake,
             idle=host.wakeups.idle,
             pushed_since=host.wakeups.pushing_since,
+            middleware=host.middleware,
         )
         self.listener = self._listener(types, "local")
         self.pushed = self._listener(types, "push")

@@ -12,6 +12,7 @@ from ..current import log_fields
 from ..data import ENCODING_ERRORS
 from ..errors import OutcomeRefused, StoreUnavailable
 from ..logs import bounded_logger_of
+from ..middleware import Chain
 from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..outcome import Finish, Outcome, describe
@@ -51,7 +52,14 @@ class Recorder(Service):
     """
 
     def __init__(
-        self, name: str, store: Store, held: HeldJobs, pace: Pace, observer: Observer, done: Callable[[], None]
+        self,
+        name: str,
+        store: Store,
+        held: HeldJobs,
+        pace: Pace,
+        observer: Observer,
+        done: Callable[[], None],
+        middleware: Chain | None = None,
     ) -> None:
         super().__init__(f"{name}-recorder", observer, store.trouble)
         self._pool = name
@@ -59,6 +67,7 @@ class Recorder(Service):
         self._held = held
         self._pace = pace
         self._done = done
+        self._middleware = middleware
         self._incoming: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._kept: list[Record] = []
         self._size = GROUP
@@ -146,6 +155,13 @@ class Recorder(Service):
         news = sum(not held.lost for held in gone if held in refused) if refused else 0
         if news:  # of the others the heartbeat has told while they ran
             self.observer.leases_lost(self._pool, "finishing", news)
+        if self._middleware is not None:
+            self._tell(self._middleware, ours, refused)
+
+    def _tell(self, middleware: Chain, group: list[Record], refused: Collection[Held]) -> None:
+        for record in group:
+            name = "lost" if record.held in refused else record.outcome.name
+            middleware.finished(record.held, record.outcome, name, record.duration)
 
     def _isolate(self, group: list[Record], error: Exception) -> None:
         """Record one by one what could not be recorded together, and the culprit as failed.

@@ -24,6 +24,7 @@ LIMIT = 1000
 class Manager:
     data_limit = LIMIT
     tracing = Tracing()
+    middleware = None
 
     def __init__(self, executor: Executor | Callable[..., Any]) -> None:
         self.executors = Executors({"t": executor})

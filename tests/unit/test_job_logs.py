@@ -64,6 +64,7 @@ def run(executor: Any, tracing: Tracing | None = None) -> None:
 
     class Manager:
         data_limit = 1000
+        middleware = None
         executors = Executors({"t": executor})
 
     host = cast(Any, Manager())

@@ -29,7 +29,7 @@ LAYERS = [
         "backoff",
         "signals",
     ),
-    *("retention", "executors", "outcome", "config"),
+    *("retention", "records", "validation", "executors", "outcome", "config"),
     *(
         "logs",
         "trouble",
@@ -37,6 +37,7 @@ LAYERS = [
         "job_logs",
         "tracing",
         "request",
+        "middleware",
         "http",
         "store",
         "pool",

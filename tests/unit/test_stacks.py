@@ -27,6 +27,7 @@ SECRET = "a-value-of-a-variable"
 
 class Manager:
     data_limit = 1000
+    middleware = None
     tracing = Tracing()
 
     def __init__(self, executor: Callable[..., Any]) -> None:

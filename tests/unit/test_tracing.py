@@ -29,6 +29,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 class Manager:
     data_limit = 1000
+    middleware = None
 
     def __init__(self, executor: Executor | Callable[..., Any], tracing: Tracing) -> None:
         self.executors = Executors({"t": executor})

@@ -1,0 +1,315 @@
+"""Middleware: a user's own code around the creation, the claim, the run and the end of jobs.
+
+It looks on. What a hook raises is logged, counted and dropped; what it returns
+is ignored. So it can neither lose a job nor change how one ends.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from .current import CurrentJob, HeldJob
+from .errors import InvalidConfiguration
+from .hooks import is_ctrl_c
+from .job import JobError
+from .logs import Budget, bounded_logger_of, marked
+from .names import shown
+from .observer import Observer
+from .outcome import Outcome, bounded
+from .request import JobRequest
+
+logger = bounded_logger_of(__name__)
+
+#: A hook that fails for every job is told of once in so many seconds.
+SECONDS = 60.0
+COMPONENT = "middleware"
+#: Innermost frames of a hook's error in the log; those above are ours.
+FRAMES = 5
+
+
+class NewJob:
+    """A job about to be created, to be looked at."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: JobRequest) -> None:
+        self._request = request
+
+    @property
+    def type(self) -> str:
+        """The job's type."""
+        return self._request.type
+
+    @property
+    def id(self) -> str:
+        """The job's id, given or made."""
+        return self._request.job_id
+
+    @property
+    def data(self) -> Any:
+        """A copy of the data: the id was made of what is stored."""
+        return copy.deepcopy(self._request.data)
+
+    @property
+    def priority(self) -> int:
+        """Higher runs first."""
+        return self._request.priority
+
+    @property
+    def run_at(self) -> datetime | None:
+        """Not before this instant; None if none was given."""
+        return self._request.run_at
+
+    @property
+    def delay(self) -> float | None:
+        """Not before so many seconds from now; None if none were given."""
+        return self._request.delay
+
+    @property
+    def max_attempts(self) -> int | None:
+        """The job's own number; None leaves it to the executor."""
+        return self._request.max_attempts
+
+    def __repr__(self) -> str:
+        return f"<NewJob {shown(self.id)} type={shown(self.type)}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How an attempt ended, and whether that stands in the store.
+
+    Attributes:
+        name: What the metrics call it: ``succeeded``, ``retried``, ``failed``
+            and so on as recorded, or ``lost``: the outcome was refused, and
+            what the other attributes say is nowhere but here.
+        duration: Seconds that the executor ran.
+        result: What it returned.
+        error: What it raised, as it is stored; None if nothing.
+        retry_after: Seconds until the job is due again; None if it is final.
+    """
+
+    name: str
+    duration: float
+    result: Any = field(default=None, repr=False)
+    error: JobError | None = None
+    retry_after: float | None = None
+
+
+class Middleware:
+    """Hooks around the life of jobs. Derive from it and override what you need; hooks left alone cost nothing.
+
+    Given as ``JobManager(..., middleware=[Mine(), ...])``: hooks run in that
+    order, context managers are left in the reverse one. A hook should be
+    quick: its thread waits for it.
+
+    Threads: any, several at once.
+    """
+
+    def creating(self, requests: Sequence[NewJob]) -> AbstractContextManager[Any]:
+        """Return a context manager for a create: `requests` is one job, or a batch of `create_many`.
+
+        It is entered behind all checks and left when the store has answered,
+        or with the error that the caller gets. On the thread that creates.
+        """
+        return nullcontext()
+
+    def claimed(self, jobs: Sequence[CurrentJob]) -> None:
+        """Hear of `jobs` that a pool, or `JobManager.run`, has just claimed, before any of them runs.
+
+        They may still be given back unstarted. On the thread that claims,
+        which claims no others meanwhile.
+        """
+
+    def executing(self, job: CurrentJob) -> AbstractContextManager[Any]:
+        """Return a context manager for the call of the executor; it sees what that raises, and cannot stop it.
+
+        On the executor's thread with `current_job()` set; around the whole run
+        of a coroutine, on the thread that waits for it. Context variables set
+        here are seen by the executor.
+        """
+        return nullcontext()
+
+    def finished(self, job: CurrentJob, outcome: Settled) -> None:
+        """Hear how an attempt ended, once that is recorded in the store or refused.
+
+        Not called for an attempt that a stop left behind, nor for one of a
+        pool that died. On the thread that records: outcomes behind this one wait.
+        """
+
+
+class _Hook:
+    """One hook of one middleware. Threads: any; immutable but for `_budget`, which guards itself."""
+
+    __slots__ = ("_budget", "_name", "_observer", "call")
+
+    def __init__(self, name: str, call: Callable[..., Any], observer: Observer) -> None:
+        self.call = call
+        self._name = name
+        self._observer = observer
+        self._budget = Budget(1, SECONDS)
+
+    def tell(self, *args: Any) -> None:
+        """Call it, whatever it raises."""
+        try:
+            self.call(*args)
+        except BaseException as error:  # noqa: BLE001
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """Count and log its error; raise that if it is the user's Ctrl-C."""
+        if is_ctrl_c(error):
+            raise error
+        self._observer.internal_error(COMPONENT)
+        left_out = self._budget.take()
+        if left_out is not None:
+            text = marked("middleware: %s failed; jobs go on as if it were not there: %s", left_out)
+            logger.error(str(text), self._name, _text_of(error))
+
+
+def _text_of(error: BaseException) -> str:
+    """Return a hook's error for the log, without what it came upon: that may be an executor's, with data in it."""
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-FRAMES, chain=False)
+        return bounded("".join(lines), keep_end=True)
+    except BaseException:  # noqa: BLE001  (a hostile __str__)
+        return type(error).__name__
+
+
+class _Around(AbstractContextManager[None]):
+    """What hooks gave around one call: entered in order, left in reverse, blind to what they raise or return.
+
+    Threads: one.
+    """
+
+    __slots__ = ("_entered", "_given", "_hooks")
+
+    def __init__(self, hooks: tuple[_Hook, ...], given: object) -> None:
+        self._hooks = hooks
+        self._given = given
+        self._entered: list[tuple[_Hook, Any]] = []
+
+    def __enter__(self) -> None:
+        try:
+            for hook in self._hooks:
+                self._enter(hook)
+        except BaseException as error:  # Ctrl-C between two of them
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def _enter(self, hook: _Hook) -> None:
+        try:
+            context = hook.call(self._given)
+            type(context).__enter__(context)
+        except BaseException as error:  # noqa: BLE001
+            hook.failed(error)
+        else:
+            self._entered.append((hook, context))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave all of them; a Ctrl-C meanwhile is raised behind the last."""
+        interrupt: BaseException | None = None
+        while self._entered:
+            hook, context = self._entered.pop()
+            try:
+                type(context).__exit__(context, kind, error, trace)
+            except BaseException as raised:  # noqa: BLE001
+                if raised is error:
+                    continue  # passed on by `raise`, as many do
+                try:
+                    hook.failed(raised)
+                except KeyboardInterrupt as pressed:
+                    interrupt = pressed
+            finally:
+                if error is not None:  # a `raise` of it inside left its frames there
+                    BaseException.with_traceback(error, trace)
+        if interrupt is not None:
+            raise interrupt
+
+
+class Chain:
+    """The middleware of one manager, run in order, guarded. Threads: any; immutable."""
+
+    def __init__(self, middleware: Sequence[Middleware], observer: Observer) -> None:
+        self._creating = _hooks("creating", middleware, observer)
+        self._claimed = _hooks("claimed", middleware, observer)
+        self._executing = _hooks("executing", middleware, observer)
+        self._finished = _hooks("finished", middleware, observer)
+
+    def creating(self, requests: Sequence[JobRequest]) -> AbstractContextManager[None]:
+        """Return what is to be entered around the store's create of `requests`."""
+        given = tuple(NewJob(request) for request in requests) if self._creating else ()
+        return _Around(self._creating, given)
+
+    def claimed(self, jobs: Iterable[HeldJob]) -> None:
+        """Tell of claimed jobs; none is not told."""
+        if not self._claimed:
+            return
+        given = tuple(CurrentJob(held) for held in jobs)
+        for hook in self._claimed if given else ():
+            hook.tell(given)
+
+    def executing(self, held: HeldJob) -> AbstractContextManager[None]:
+        """Return what is to be entered around the call of the executor."""
+        return _Around(self._executing, CurrentJob(held))
+
+    def finished(self, held: HeldJob, outcome: Outcome, name: str, duration: float) -> None:
+        """Tell that an outcome was recorded, or refused: then its `name` is lost."""
+        if not self._finished:
+            return
+        settled = Settled(
+            name=name,
+            duration=duration,
+            result=outcome.result,
+            error=outcome.error,
+            retry_after=outcome.retry_after,
+        )
+        for hook in self._finished:
+            hook.tell(CurrentJob(held), settled)
+
+
+def chain_of(middleware: Iterable[Middleware], observer: Observer) -> Chain | None:
+    """Return what runs the middleware given by a user; None if it is none.
+
+    Raises:
+        InvalidConfiguration: Something in it is no `Middleware`, or a hook of it could not be called.
+    """
+    if isinstance(middleware, Middleware) or not isinstance(middleware, Iterable):
+        raise InvalidConfiguration(f"middleware must be a list of Middleware, not {type(middleware).__name__}")
+    several = tuple(middleware)
+    for one in several:
+        if not isinstance(one, Middleware):
+            what = f"the class {one.__name__}; make one" if isinstance(one, type) else type(one).__name__
+            raise InvalidConfiguration(f"middleware must hold objects of classes of Middleware, not {what}")
+    return Chain(several, observer) if several else None
+
+
+def _hooks(name: str, middleware: Sequence[Middleware], observer: Observer) -> tuple[_Hook, ...]:
+    """Return the hooks called `name`, without those that nobody has overridden."""
+    hooks = []
+    for one in middleware:
+        call = getattr(one, name)
+        if getattr(call, "__func__", call) is getattr(Middleware, name):
+            continue
+        full = f"{type(one).__qualname__}.{name}"
+        _check_hook(full, call)
+        hooks.append(_Hook(shown(full)[1:-1], call, observer))
+    return tuple(hooks)
+
+
+def _check_hook(name: str, call: Any) -> None:
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+        raise InvalidConfiguration(f"{name} must not be async: hooks run on threads without an event loop")
+    if inspect.isgeneratorfunction(call):
+        raise InvalidConfiguration(f"{name} yields: decorate it with contextlib.contextmanager")
+    if not callable(call):
+        raise InvalidConfiguration(f"{name} must be a method, not {type(call).__name__}")
