@@ -33,6 +33,8 @@ SECONDS = 60.0
 COMPONENT = "middleware"
 #: Innermost frames of a hook's error in the log; those above are ours.
 FRAMES = 5
+#: What a create is in when there is no middleware.
+NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class NewJob:
@@ -275,6 +277,11 @@ class Chain:
         )
         for hook in self._finished:
             hook.tell(CurrentJob(held), settled)
+
+
+def creating(chain: Chain | None, requests: Sequence[JobRequest]) -> AbstractContextManager[None]:
+    """Return what is to be entered around the store's create of `requests`."""
+    return NOTHING if chain is None else chain.creating(requests)
 
 
 def chain_of(middleware: Iterable[Middleware], observer: Observer) -> Chain | None:

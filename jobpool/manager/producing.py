@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from ..errors import InvalidJob
 from ..job import Created, Job
+from ..middleware import creating
 from ..names import check_int, shown
 from ..request import JobRequest, request_of
 from ..store import Session
@@ -114,11 +115,15 @@ class Producing(Base):
         if isinstance(type, str):
             if more:
                 raise InvalidJob("create takes a type and its data, or any number of mappings")
-            return self._create(self._request(type=type, data=data, **fields), on_duplicate, session)
+            return self._create(
+                self._request(type=type, data=self.executors.stored(type, data), **fields), on_duplicate, session
+            )
         if fields:
             raise InvalidJob(f"with mappings, put {', '.join(sorted(fields))} into them")
         jobs = [type] if data is None and not more else [type, data, *more]
-        requests = [request_of(job, self.data_limit) for job in jobs]  # all checked before one is stored
+        requests = [
+            request_of(self.executors.stored_job(job), self.data_limit) for job in jobs
+        ]  # all checked before one is stored
         created = [self._create(request, on_duplicate, session) for request in requests]
         return created[0] if len(jobs) == 1 else created
 
@@ -135,7 +140,8 @@ class Producing(Base):
             self._ready_for(session)
             try:
                 document = document_of(request, self._now(), span.context)
-                job, result = self.store.creation.create(document, on_duplicate, session)
+                with creating(self.middleware, [request]):
+                    job, result = self.store.creation.create(document, on_duplicate, session)
             except Exception:
                 self.observer.jobs_created(request.type, "error", 1)
                 raise
@@ -192,7 +198,7 @@ class Producing(Base):
     def _checked(self, jobs: Iterable[_JobLike], stored: list[str]) -> Iterator[JobRequest]:
         for place, job in enumerate(jobs):
             try:
-                yield request_of(job, self.data_limit)
+                yield request_of(self.executors.stored_job(job), self.data_limit)
             except InvalidJob as error:
                 raise InvalidJob(f"job {place}: {error} ({len(stored)} jobs before it are stored)") from error
 
@@ -210,7 +216,8 @@ class Producing(Base):
         requests = list(unique.values())
         documents = [document_of(request, now, span.context) for request in requests]
         try:
-            answer = self.store.creation.create_many(documents, on_duplicate, session)
+            with creating(self.middleware, requests):
+                answer = self.store.creation.create_many(documents, on_duplicate, session)
         except Exception:
             self._count_created(requests, "error")
             raise
