@@ -121,7 +121,7 @@ class Executor:
         )
 
     def stored(self, type: str, data: Any) -> Any:
-        """Return what is stored for `data` of a job of `type`: as given, or the fields of an instance of the model.
+        """Return what is stored for `data` of a job of `type`: as given, or the fields of a model's instance.
 
         Raises:
             InvalidJob: They do not pass; nothing is to be created.
@@ -183,7 +183,7 @@ class Executors:
         return self._by_type[type]
 
     def stored(self, type: object, data: Any) -> Any:
-        """Return what is stored for `data`; see `Executor.stored`. Of a type without an executor here, as given."""
+        """Return what is stored for `data`: of a type without an executor here as given, else by `Executor.stored`."""
         if not self._checking or not isinstance(type, str) or type not in self._checking:
             return data
         return self._checking[type].stored(type, data)

@@ -8,31 +8,21 @@ from __future__ import annotations
 
 import copy
 import inspect
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
 from .current import CurrentJob, HeldJob
 from .errors import InvalidConfiguration
-from .hooks import is_ctrl_c
+from .guarding import Around, Hook
 from .job import JobError
-from .logs import Budget, bounded_logger_of, marked
 from .names import shown
 from .observer import Observer
-from .outcome import Outcome, bounded
+from .outcome import Outcome
 from .request import JobRequest
 
-logger = bounded_logger_of(__name__)
-
-#: A hook that fails for every job is told of once in so many seconds.
-SECONDS = 60.0
-COMPONENT = "middleware"
-#: Innermost frames of a hook's error in the log; those above are ours.
-FRAMES = 5
 #: What a create is in when there is no middleware.
 NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -115,7 +105,7 @@ class Middleware:
     Threads: any, several at once.
     """
 
-    def creating(self, requests: Sequence[NewJob]) -> AbstractContextManager[Any]:
+    def creating(self, requests: Sequence[NewJob]) -> AbstractContextManager[Any]:  # noqa: ARG002  (a hook)
         """Return a context manager for a create: `requests` is one job, or a batch of `create_many`.
 
         It is entered behind all checks and left when the store has answered,
@@ -130,7 +120,7 @@ class Middleware:
         which claims no others meanwhile.
         """
 
-    def executing(self, job: CurrentJob) -> AbstractContextManager[Any]:
+    def executing(self, job: CurrentJob) -> AbstractContextManager[Any]:  # noqa: ARG002  (a hook)
         """Return a context manager for the call of the executor; it sees what that raises, and cannot stop it.
 
         On the executor's thread with `current_job()` set; around the whole run
@@ -147,97 +137,6 @@ class Middleware:
         """
 
 
-class _Hook:
-    """One hook of one middleware. Threads: any; immutable but for `_budget`, which guards itself."""
-
-    __slots__ = ("_budget", "_name", "_observer", "call")
-
-    def __init__(self, name: str, call: Callable[..., Any], observer: Observer) -> None:
-        self.call = call
-        self._name = name
-        self._observer = observer
-        self._budget = Budget(1, SECONDS)
-
-    def tell(self, *args: Any) -> None:
-        """Call it, whatever it raises."""
-        try:
-            self.call(*args)
-        except BaseException as error:  # noqa: BLE001
-            self.failed(error)
-
-    def failed(self, error: BaseException) -> None:
-        """Count and log its error; raise that if it is the user's Ctrl-C."""
-        if is_ctrl_c(error):
-            raise error
-        self._observer.internal_error(COMPONENT)
-        left_out = self._budget.take()
-        if left_out is not None:
-            text = marked("middleware: %s failed; jobs go on as if it were not there: %s", left_out)
-            logger.error(str(text), self._name, _text_of(error))
-
-
-def _text_of(error: BaseException) -> str:
-    """Return a hook's error for the log, without what it came upon: that may be an executor's, with data in it."""
-    try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-FRAMES, chain=False)
-        return bounded("".join(lines), keep_end=True)
-    except BaseException:  # noqa: BLE001  (a hostile __str__)
-        return type(error).__name__
-
-
-class _Around(AbstractContextManager[None]):
-    """What hooks gave around one call: entered in order, left in reverse, blind to what they raise or return.
-
-    Threads: one.
-    """
-
-    __slots__ = ("_entered", "_given", "_hooks")
-
-    def __init__(self, hooks: tuple[_Hook, ...], given: object) -> None:
-        self._hooks = hooks
-        self._given = given
-        self._entered: list[tuple[_Hook, Any]] = []
-
-    def __enter__(self) -> None:
-        try:
-            for hook in self._hooks:
-                self._enter(hook)
-        except BaseException as error:  # Ctrl-C between two of them
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-
-    def _enter(self, hook: _Hook) -> None:
-        try:
-            context = hook.call(self._given)
-            type(context).__enter__(context)
-        except BaseException as error:  # noqa: BLE001
-            hook.failed(error)
-        else:
-            self._entered.append((hook, context))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave all of them; a Ctrl-C meanwhile is raised behind the last."""
-        interrupt: BaseException | None = None
-        while self._entered:
-            hook, context = self._entered.pop()
-            try:
-                type(context).__exit__(context, kind, error, trace)
-            except BaseException as raised:  # noqa: BLE001
-                if raised is error:
-                    continue  # passed on by `raise`, as many do
-                try:
-                    hook.failed(raised)
-                except KeyboardInterrupt as pressed:
-                    interrupt = pressed
-            finally:
-                if error is not None:  # a `raise` of it inside left its frames there
-                    BaseException.with_traceback(error, trace)
-        if interrupt is not None:
-            raise interrupt
-
-
 class Chain:
     """The middleware of one manager, run in order, guarded. Threads: any; immutable."""
 
@@ -250,7 +149,7 @@ class Chain:
     def creating(self, requests: Sequence[JobRequest]) -> AbstractContextManager[None]:
         """Return what is to be entered around the store's create of `requests`."""
         given = tuple(NewJob(request) for request in requests) if self._creating else ()
-        return _Around(self._creating, given)
+        return Around(self._creating, given)
 
     def claimed(self, jobs: Iterable[HeldJob]) -> None:
         """Tell of claimed jobs; none is not told."""
@@ -262,7 +161,7 @@ class Chain:
 
     def executing(self, held: HeldJob) -> AbstractContextManager[None]:
         """Return what is to be entered around the call of the executor."""
-        return _Around(self._executing, CurrentJob(held))
+        return Around(self._executing, CurrentJob(held))
 
     def finished(self, held: HeldJob, outcome: Outcome, name: str, duration: float) -> None:
         """Tell that an outcome was recorded, or refused: then its `name` is lost."""
@@ -290,17 +189,21 @@ def chain_of(middleware: Iterable[Middleware], observer: Observer) -> Chain | No
     Raises:
         InvalidConfiguration: Something in it is no `Middleware`, or a hook of it could not be called.
     """
-    if isinstance(middleware, Middleware) or not isinstance(middleware, Iterable):
+    if not isinstance(middleware, Iterable):
         raise InvalidConfiguration(f"middleware must be a list of Middleware, not {type(middleware).__name__}")
     several = tuple(middleware)
     for one in several:
-        if not isinstance(one, Middleware):
-            what = f"the class {one.__name__}; make one" if isinstance(one, type) else type(one).__name__
-            raise InvalidConfiguration(f"middleware must hold objects of classes of Middleware, not {what}")
+        _check_middleware(one)
     return Chain(several, observer) if several else None
 
 
-def _hooks(name: str, middleware: Sequence[Middleware], observer: Observer) -> tuple[_Hook, ...]:
+def _check_middleware(one: object) -> None:
+    if not isinstance(one, Middleware):
+        what = f"the class {one.__name__}; make one" if isinstance(one, type) else type(one).__name__
+        raise InvalidConfiguration(f"middleware must hold objects of classes of Middleware, not {what}")
+
+
+def _hooks(name: str, middleware: Sequence[Middleware], observer: Observer) -> tuple[Hook, ...]:
     """Return the hooks called `name`, without those that nobody has overridden."""
     hooks = []
     for one in middleware:
@@ -309,7 +212,7 @@ def _hooks(name: str, middleware: Sequence[Middleware], observer: Observer) -> t
             continue
         full = f"{type(one).__qualname__}.{name}"
         _check_hook(full, call)
-        hooks.append(_Hook(shown(full)[1:-1], call, observer))
+        hooks.append(Hook(shown(full)[1:-1], call, observer))
     return tuple(hooks)
 
 

@@ -37,6 +37,7 @@ LAYERS = [
         "job_logs",
         "tracing",
         "request",
+        "guarding",
         "middleware",
         "http",
         "store",
