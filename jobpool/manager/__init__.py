@@ -6,8 +6,9 @@ import os
 from types import TracebackType
 
 from ..store.connection import close_client
-from .base import MIB
+from ..store.driver import run
 from .changing import Changing
+from .common import MIB
 from .consuming import Consuming
 from .producing import CREATE_BATCH, Producing, document_of
 
@@ -45,8 +46,7 @@ class JobManager(Producing, Consuming, Changing):
         The first operation does it anyway. On a large collection call it at
         deployment: MongoDB goes on working while it builds.
         """
-        self.store.ready()
-        return self.store.ensure_indexes()
+        return run(self._asking.ensure_indexes())
 
     def close(self, timeout: float | None = None) -> None:
         """Stop the pools of `start_watch`, end what `run` started, close a client made here. May be repeated.

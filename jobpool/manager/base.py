@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import PoolStateError
 from ..executors import Executor, Executors
-from ..hooks import Guarded
-from ..metrics import Buckets, Metrics, Registry
-from ..middleware import Middleware, chain_of
-from ..names import check_int, check_seconds
+from ..metrics import Buckets, Registry
+from ..middleware import Middleware
 from ..pool import WorkerPool
 from ..pool.direct import DirectRuns
 from ..pool.waits import Waits
 from ..pool.wakeups import Wakeups
 from ..store import Store
-from ..store.connection import Client, Database, collection_of, write_concern_of
-from ..tracing import Tracing
+from ..store.connection import Client, Database
+from ..store.driver import BLOCKING
+from .common import MIB, Common
 
-MIB = 1024 * 1024
 
-
-class Base:
+class Base(Common[Store]):
     """The state of a manager; its operations are in the classes derived from this one. See `JobManager`."""
 
     def __init__(
@@ -44,39 +38,31 @@ class Base:
         tracer_provider: Any = None,
         middleware: Iterable[Middleware] = (),
     ) -> None:
-        check_seconds(timeout, "timeout", 0.1, 3600)
-        self.data_limit = check_int(data_limit, "data_limit", 1024, 15 * MIB)
         self.executors = Executors(executors)
-        self.metrics = Metrics.on(registry, buckets)
-        self.observer = Guarded(self.metrics)
-        self.middleware = chain_of(middleware, self.observer)
-        self.tracing = Tracing(tracer_provider)
+        super().__init__(
+            database,
+            BLOCKING,
+            Store,
+            uri=uri,
+            client=client,
+            collection=collection,
+            write_concern=write_concern,
+            timeout=timeout,
+            data_limit=data_limit,
+            registry=registry,
+            buckets=buckets,
+            tracer_provider=tracer_provider,
+            middleware=middleware,
+        )
         self.wakeups = Wakeups()
-        concern = write_concern_of(write_concern)
-        jobs, self._owned_client = collection_of(database, uri, client, collection)
-        self._store = Store(jobs, write_concern=concern, timeout=timeout, observer=self.observer)
         self._direct = DirectRuns(self)
         self._waits = Waits(self)
-        self._pid = os.getpid()
         self._lock = threading.RLock()  # guards _watches and _closed, also from a signal handler on top of itself
         self._watches: list[WorkerPool] = []
-        self._closed = False
 
-    def _now(self) -> datetime:
-        """Return the server's time to the millisecond, as BSON keeps it."""
-        now = self.store.clock.now()
-        return now - timedelta(microseconds=now.microsecond % 1000)
-
-    @property
-    def store(self) -> Store:
-        """The store; refused once the manager is closed."""
-        if self._closed:
-            raise PoolStateError("the manager is closed")
-        return self._store
-
-    def exposition(self, accept: str = "") -> tuple[str, bytes]:
-        """Return the content type and the body of a scrape of this manager's metrics."""
-        return self.metrics.exposition(accept)
+    def told(self, types: set[str]) -> None:
+        """Wake the pools here that run one of these types, of which due jobs were created."""
+        self.wakeups.created(types)
 
     def __repr__(self) -> str:
         return f"<JobManager {self._store.name} types={len(list(self.executors))}>"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ..errors import InvalidConfiguration
 from ..job import Job, State
 from ..names import MAX_ID, check_name
-from ..store.queries import Selection
+from ..store.driver import run
+from .asking import Selected
 from .base import Base
 
 
@@ -27,9 +27,7 @@ class Changing(Base):
         Raises:
             JobHeld: It is claimed or running.
         """
-        id = check_name(id, "id", longest=MAX_ID)
-        self.store.ready()
-        return self.store.queries.remove(id)
+        return run(self._asking.remove(id))
 
     def remove_many(
         self,
@@ -46,10 +44,5 @@ class Changing(Base):
         Args:
             all: Must be True to delete without any other argument.
         """
-        selection = Selection(type=type, state=state, ids=ids, since=since, until=until)
-        if not selection.filter() and not all:
-            raise InvalidConfiguration(
-                "remove_many without a selection deletes every job: say all=True if you mean it"
-            )
-        self.store.ready()
-        return self.store.queries.remove_many(selection)
+        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
+        return run(self._asking.remove_many(all=all, **selected))

@@ -7,12 +7,13 @@ from datetime import datetime
 from itertools import chain
 
 from ..backlog import Backlog
-from ..errors import InvalidConfiguration, InvalidJob
+from ..errors import InvalidJob
 from ..job import Job, State
-from ..names import MAX_ID, check_int, check_name, check_seconds
+from ..names import MAX_ID, check_name, check_seconds
 from ..pool.waiting import Waiting
-from ..store.queries import Selection
+from ..store.driver import run
 from ..waitable import remember
+from .asking import Selected
 from .base import Base
 
 #: Ten years, in seconds.
@@ -24,9 +25,7 @@ class Looking(Base):
 
     def get(self, id: str) -> Job:
         """Return a snapshot of one job, or raise `JobNotFound`."""
-        id = check_name(id, "id", longest=MAX_ID)
-        self.store.ready()
-        return remember(self.store.queries.get(id), self)
+        return remember(run(self._asking.get(id)), self)
 
     def find(
         self,
@@ -53,15 +52,9 @@ class Looking(Base):
             after: The last job of the page before.
             oldest_first: The other order.
         """
-        check_int(limit, "limit", 1, 10_000)
-        if not (after is None or isinstance(after, Job)):
-            raise InvalidConfiguration(
-                f"after must be the last Job of the page before, not {after.__class__.__name__}"
-            )
-        selection = Selection(type=type, state=state, ids=ids, since=since, until=until)
-        self.store.ready()
-        found = self.store.queries.find(selection, limit=limit, after=after, oldest_first=oldest_first)
-        return [remember(job, self) for job in found]
+        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
+        finding = self._asking.find(limit=limit, after=after, oldest_first=oldest_first, **selected)
+        return [remember(job, self) for job in run(finding)]
 
     def count(
         self,
@@ -73,9 +66,7 @@ class Looking(Base):
         until: datetime | None = None,
     ) -> int:
         """Return how many jobs there are; see `find`."""
-        selection = Selection(type=type, state=state, ids=ids, since=since, until=until)
-        self.store.ready()
-        return self.store.queries.count(selection)
+        return run(self._asking.count(type=type, state=state, ids=ids, since=since, until=until))
 
     def backlog(self) -> Backlog:
         """Count the jobs that are not done with, by type, and the pools that live, of all processes and hosts.
@@ -86,7 +77,7 @@ class Looking(Base):
         Raises:
             StoreRefused: The collection lacks jobpool's indexes.
         """
-        return self.store.census.backlog()
+        return run(self._asking.backlog())
 
     def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it.

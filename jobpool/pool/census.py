@@ -12,6 +12,7 @@ from ..logs import bounded_logger_of
 from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
+from ..store.driver import run
 from ..store.presence import PoolCard
 from .service import LONGEST_JITTER, Periodic, jitter
 
@@ -89,7 +90,7 @@ class Census(Periodic):
     def _count(self) -> None:
         began = time.monotonic()
         try:
-            backlog = self._store.census.backlog(timeout=COUNT_TIME)
+            backlog = run(self._store.census.backlog(timeout=COUNT_TIME))
         finally:
             self._count_at = _within(max(self._count_every, REST * (time.monotonic() - began)))
         self.observer.backlog_counted(self._store.name, backlog, self._types)

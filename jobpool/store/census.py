@@ -34,10 +34,11 @@ class Census:
 
     def __init__(self, connection: Connection, presence: Presence) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
         self._presence = presence
 
-    def backlog(self, *, timeout: float | None = None) -> Backlog:
+    async def backlog(self, *, timeout: float | None = None) -> Backlog:
         """Count everything once.
 
         Args:
@@ -49,11 +50,11 @@ class Census:
         began = time.monotonic()
         with self._connection.call("stats", what="counting the backlog", timeout=timeout):
             self._connection.clock.forget()  # a server that is gone is not waited for as long as one that counts
-            now = self._connection.clock.now()
-            held = self._held()
-            pending = {type: self._pending(type, now) for type in self._types(_PENDING)}
-            failed = {type: self._count(_FAILED, type, FAILED_INDEX) for type in self._types(_FAILED)}
-            alive = self._presence.alive()
+            now = await self._connection.now()
+            held = await self._held()
+            pending = {type: await self._pending(type, now) for type in await self._types(_PENDING)}
+            failed = {type: await self._count(_FAILED, type, FAILED_INDEX) for type in await self._types(_FAILED)}
+            alive = await self._presence.alive()
         types = {
             type: TypeBacklog(
                 **pending.get(type, {}),
@@ -65,42 +66,45 @@ class Census:
         }
         return Backlog(types, alive, now, time.monotonic() - began)
 
-    def _types(self, filter: Document) -> Iterable[str]:
+    async def _types(self, filter: Document) -> Iterable[str]:
         """Return the types that have such jobs; what somebody else wrote there is not ours to count."""
-        return [type for type in self._jobs.distinct("type", filter) if isinstance(type, str)]
+        types = await self._call(self._jobs.distinct, "type", filter)
+        return [type for type in types if isinstance(type, str)]
 
-    def _count(self, filter: Document, type: str, index: str, **more: Any) -> int:
-        return self._jobs.count_documents({**filter, "type": {"$eq": type}, **more}, hint=index)
+    async def _count(self, filter: Document, type: str, index: str, **more: Any) -> int:
+        wanted = {**filter, "type": {"$eq": type}, **more}
+        return await self._call(self._jobs.count_documents, wanted, hint=index)
 
-    def _pending(self, type: str, now: datetime) -> dict[str, Any]:
-        due = self._count(_PENDING, type, CLAIM_INDEX, run_at={"$lte": now})
-        pending = self._count(_PENDING, type, CLAIM_INDEX)
-        oldest = min((instant for instant in self._first_of_each_priority(type) if instant <= now), default=now)
+    async def _pending(self, type: str, now: datetime) -> dict[str, Any]:
+        due = await self._count(_PENDING, type, CLAIM_INDEX, run_at={"$lte": now})
+        pending = await self._count(_PENDING, type, CLAIM_INDEX)
+        first = await self._first_of_each_priority(type)
+        oldest = min((instant for instant in first if instant <= now), default=now)
         return {
             "due": due,
             "scheduled": max(0, pending - due),  # counted one after the other
             "oldest_due_age": (now - oldest).total_seconds() if due else 0.0,
         }
 
-    def _first_of_each_priority(self, type: str) -> Iterable[datetime]:
-        found = self._jobs.aggregate(
+    async def _first_of_each_priority(self, type: str) -> Iterable[datetime]:
+        found = await self._aggregated(
             [
                 {"$match": {**_PENDING, "type": {"$eq": type}}},
                 {"$sort": _BY_RUN_AT},
                 {"$group": {"_id": "$priority", "run_at": {"$first": "$run_at"}}},
             ],
-            hint=CLAIM_INDEX,
+            CLAIM_INDEX,
         )
         return [item["run_at"] for item in found if isinstance(item["run_at"], datetime)]
 
-    def _held(self) -> Counter[tuple[str, str]]:
+    async def _held(self) -> Counter[tuple[str, str]]:
         """Count what pools hold: as many as have room in their queues and threads, whatever the backlog."""
-        found = self._jobs.aggregate(
+        found = await self._aggregated(
             [
                 {"$match": {"lease_until": {"$exists": True}, "state": _HELD}},
                 {"$group": {"_id": {"type": "$type", "state": "$state"}, "jobs": {"$sum": 1}}},
             ],
-            hint=LEASE_INDEX,
+            LEASE_INDEX,
         )
         return Counter(
             {
@@ -109,3 +113,7 @@ class Census:
                 if isinstance(item["_id"].get("type"), str)
             }
         )
+
+    async def _aggregated(self, pipeline: list[Document], index: str) -> list[Document]:
+        cursor = await self._call(self._jobs.aggregate, pipeline, hint=index)
+        return await self._call(cursor.to_list)

@@ -21,6 +21,7 @@ from ..data import CODEC
 from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
+from .driver import BLOCKING, Driver, run
 from .failures import cause_of, kind_of, translate
 from .server import Server, ServerClock
 from .uris import redact_uri, scrub
@@ -37,10 +38,10 @@ HELLO_TRIES = 3
 READ_ONLY = frozenset(("hello", "get", "find", "count", "stats"))
 
 
-def open_client(uri: str | None) -> Client:
+def open_client(uri: str | None, driver: Driver = BLOCKING) -> Client:
     """Return a client for `uri`, or `$JOBPOOL_URI`, or the local server.
 
-    It connects in the background; the first operation says if nobody answers.
+    It connects in the background, or with the first operation, which says if nobody answers.
 
     Raises:
         InvalidConfiguration: The URI cannot be used; the message hides its password.
@@ -52,37 +53,48 @@ def open_client(uri: str | None) -> Client:
     # What the URI says wins: an option given here would not let it, and None is one.
     named: dict[str, Any] = {} if "appname=" in address.lower() else {"appname": "jobpool"}
     try:
-        return MongoClient(address, **named)
+        client: Client = driver.client_class(address, **named)
+        return client
     except (PyMongoError, ValueError, TypeError, OSError) as error:  # OSError: a certificate that cannot be read
         text = scrub(str(error), address)
         raise InvalidConfiguration(f"cannot use the MongoDB URI {redact_uri(address)}: {text}") from None
 
 
 def collection_of(
-    database: str | Database, uri: str | None, client: Client | None, collection: str
+    database: str | Database,
+    uri: str | None,
+    client: Client | None,
+    collection: str,
+    driver: Driver = BLOCKING,
 ) -> tuple[Collection[Any], Client | None]:
     """Return the collection that a user named, and the client if it was made for it.
+
+    With an awaited driver, clients, databases and collections are its own, here
+    and below; their types are written as those of their blocking twins.
 
     Raises:
         InvalidConfiguration: The arguments contradict each other, or a name is not one of MongoDB's.
     """
-    if isinstance(database, pymongo.database.Database):
+    kinds = driver.database_class.__name__, driver.client_class.__name__
+    if isinstance(database, driver.database_class):
         if uri is not None or client is not None:
-            raise InvalidConfiguration("a pymongo Database brings its client: give neither uri nor client")
+            raise InvalidConfiguration(f"a pymongo {kinds[0]} brings its client: give neither uri nor client")
         return _named(database.client, database.name, collection), None
     if not isinstance(database, str):
-        raise InvalidConfiguration(f"database must be a name or a pymongo Database, not {type(database).__name__}")
+        given = type(database).__name__
+        raise InvalidConfiguration(f"database must be a name or a pymongo {kinds[0]}, not {given}")
     if client is not None and uri is not None:
         raise InvalidConfiguration("give either uri or client, not both")
-    if client is not None and not isinstance(client, MongoClient):
-        raise InvalidConfiguration(f"client must be a pymongo MongoClient, not {type(client).__name__}")
+    if client is not None and not isinstance(client, driver.client_class):
+        raise InvalidConfiguration(f"client must be a pymongo {kinds[1]}, not {type(client).__name__}")
     if client is not None:
         return _named(client, database, collection), None
-    opened = open_client(uri)
+    opened = open_client(uri, driver)
     try:
         return _named(opened, database, collection), opened
     except InvalidConfiguration:
-        close_client(opened)
+        if driver is BLOCKING:  # an awaited client has no connection and no task before its first call
+            close_client(opened)
         raise
 
 
@@ -94,9 +106,14 @@ def _named(client: Client, database: str, collection: str) -> Collection[Any]:
 
 
 def close_client(client: Client) -> None:
+    """Close a client; see `closing`."""
+    run(closing(client, BLOCKING))
+
+
+async def closing(client: Client, driver: Driver) -> None:
     """Close a client, without waiting for a server that is gone: it only wants to hear of the end of sessions."""
     with pymongo.timeout(CLOSE_TIME):
-        client.close()
+        await driver.call(client.close)
 
 
 class Connection:
@@ -108,7 +125,11 @@ class Connection:
     ``w: 1`` a claim could be rolled back at a failover and two pools would
     hold the same job, so less has to be asked for by name.
 
+    Operations that producers need are coroutines that call the driver through
+    `driver`; all others use its blocking face, and work with no other.
+
     Threads: safe from any thread of the process that made it, refused in a fork.
+    With an awaited driver: the tasks of one event loop.
     """
 
     def __init__(
@@ -118,6 +139,7 @@ class Connection:
         write_concern: WriteConcern,
         timeout: float,
         observer: Observer,
+        driver: Driver = BLOCKING,
     ) -> None:
         majority = write_concern.document.get("w") == "majority"
         self.jobs: Collection[Document] = collection.with_options(
@@ -129,9 +151,10 @@ class Connection:
         #: For reads after a write whose reply was lost; see `learn`.
         self.confirmed = self.jobs
         self.client: MongoClient[Any] = collection.database.client
+        self.driver = driver
         self.timeout = timeout
         self.observer = observer
-        self.clock = ServerClock(self._server_time)
+        self.clock = ServerClock(lambda: run(self._server_time()))
         #: Called when an index turns out to be missing: it was dropped, perhaps with the collection.
         self.forget: Callable[[], None] = lambda: None
         self._pid = os.getpid()
@@ -194,7 +217,7 @@ class Connection:
         servers = self.client.topology_description.server_descriptions().values()
         return max((server.round_trip_time or 0.0 for server in servers if server.is_writable), default=0.0)
 
-    def hello(self) -> Document:
+    async def hello(self) -> Document:
         """Return what the server says of itself; call it within `call`.
 
         The driver repeats a read whose connection broke, but not a command,
@@ -202,19 +225,24 @@ class Connection:
         """
         for _ in range(HELLO_TRIES - 1):
             try:
-                return self.client.admin.command("hello", codec_options=CODEC)
+                return await self.driver.call(self.client.admin.command, "hello", codec_options=CODEC)
             except AutoReconnect:
                 continue
-        return self.client.admin.command("hello", codec_options=CODEC)
+        return await self.driver.call(self.client.admin.command, "hello", codec_options=CODEC)
 
     def check_process(self) -> None:
         """Raise `ForkedProcess` if this process did not make the connection: sockets are not shared."""
         if os.getpid() != self._pid:
             raise ForkedProcess("MongoDB connections do not survive a fork: make a JobManager in this process")
 
-    def _server_time(self) -> datetime:
+    async def now(self) -> datetime:
+        """Return the server's time, as `clock` does, for operations that may not block."""
+        known = self.clock.known()
+        return self.clock.learn(await self._server_time()) if known is None else known
+
+    async def _server_time(self) -> datetime:
         with self.call("hello", what="asking the server's time"):
-            moment: datetime = self.hello()["localTime"]
+            moment: datetime = (await self.hello())["localTime"]
         return moment
 
 

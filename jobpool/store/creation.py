@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from ..errors import DuplicateJob, StoreUnavailable
@@ -15,6 +14,7 @@ from ..job import REVIVABLE, Job, State
 from ..names import shown
 from .connection import Connection
 from .documents import LIFE_MARKS, Document, to_job
+from .driver import Session
 
 DUPLICATE_KEY = 11000
 KEEP, REVIVE, RAISE = "keep", "revive", "raise"
@@ -43,9 +43,10 @@ class Creation:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    def create(self, document: Document, on_duplicate: str, session: ClientSession | None) -> tuple[Job, str]:
+    async def create(self, document: Document, on_duplicate: str, session: Session | None) -> tuple[Job, str]:
         """Store one job and return it with the result: inserted, duplicate or revived.
 
         Raises:
@@ -56,32 +57,37 @@ class Creation:
         """
         what = f"creating job {shown(document['_id'])}"
         with self._connection.call("create", what=what, translated=session is None):
-            if self._insert(document, session):
+            if await self._insert(document, session):
                 return to_job(document, created=True), "inserted"
-            return self._meet(document, on_duplicate, session)
+            return await self._meet(document, on_duplicate, session)
 
-    def _insert(self, document: Document, session: ClientSession | None) -> bool:
+    async def _insert(self, document: Document, session: Session | None) -> bool:
         """Insert `document` and say whether it is new.
 
         Inside a transaction a duplicate-key error would end the transaction,
         so there the look comes first; whoever inserts between look and insert
         makes a write conflict, which the caller's transaction retries.
         """
-        if session is not None and self._jobs.find_one({"_id": document["_id"]}, {"_id": 1}, session=session):
+        if session is not None and await self._exists(document["_id"], session):
             return False
         try:
-            self._jobs.insert_one(document, session=session)
+            await self._call(self._jobs.insert_one, document, session=session)
         except DuplicateKeyError as error:
             if not _is_id(error.details):
                 raise
             return False
         return True
 
-    def _meet(self, document: Document, on_duplicate: str, session: ClientSession | None) -> tuple[Job, str]:
+    async def _exists(self, id: str, session: Session) -> bool:
+        found = await self._call(self._jobs.find_one, {"_id": id}, {"_id": 1}, session=session)
+        return found is not None
+
+    async def _meet(self, document: Document, on_duplicate: str, session: Session | None) -> tuple[Job, str]:
         """Return the job that `document` met, after what `on_duplicate` asks for."""
         id = document["_id"]
         if on_duplicate == REVIVE:
-            revived = self._jobs.find_one_and_update(
+            revived = await self._call(
+                self._jobs.find_one_and_update,
                 {"_id": id, "state": _REVIVABLE},
                 _revival(document),
                 session=session,
@@ -89,15 +95,15 @@ class Creation:
             )
             if revived is not None:
                 return to_job(revived), "revived"
-        stored = self._jobs.find_one({"_id": id}, session=session)
+        stored = await self._call(self._jobs.find_one, {"_id": id}, session=session)
         if stored is None:  # removed between our two looks
             raise StoreUnavailable(f"job {shown(id)} was removed while it was created; create it again")
         if on_duplicate == RAISE:
             raise DuplicateJob(id, stored["state"])
         return to_job(stored), "duplicate"
 
-    def create_many(
-        self, documents: Sequence[Document], on_duplicate: str, session: ClientSession | None
+    async def create_many(
+        self, documents: Sequence[Document], on_duplicate: str, session: Session | None
     ) -> BatchCreated:
         """Store a batch of jobs whose ids differ; see `create`.
 
@@ -108,27 +114,31 @@ class Creation:
         with self._connection.call("create", what=what, translated=session is None):
             known: frozenset[int] = frozenset()
             if session is not None or on_duplicate == RAISE:
-                known = self._existing(documents, session)
-                self._refuse_duplicates(documents, known, on_duplicate, session)
-            known |= self._insert_many(documents, known, session)
-            self._refuse_duplicates(documents, known, on_duplicate, session)
-            revived = self._revive_many(documents, known, session) if on_duplicate == REVIVE and known else 0
+                known = await self._existing(documents, session)
+                await self._refuse_duplicates(documents, known, on_duplicate, session)
+            known |= await self._insert_many(documents, known, session)
+            await self._refuse_duplicates(documents, known, on_duplicate, session)
+            revived = 0
+            if on_duplicate == REVIVE and known:
+                revived = await self._revive_many(documents, known, session)
         return BatchCreated(known, revived)
 
-    def _existing(self, documents: Sequence[Document], session: ClientSession | None) -> frozenset[int]:
+    async def _existing(self, documents: Sequence[Document], session: Session | None) -> frozenset[int]:
         ids = [document["_id"] for document in documents]
-        found = {doc["_id"] for doc in self._jobs.find({"_id": {"$in": ids}}, {"_id": 1}, session=session)}
+        cursor = self._jobs.find({"_id": {"$in": ids}}, {"_id": 1}, session=session)
+        found = {document["_id"] for document in await self._call(cursor.to_list)}
         return frozenset(index for index, id in enumerate(ids) if id in found)
 
-    def _insert_many(
-        self, documents: Sequence[Document], known: frozenset[int], session: ClientSession | None
+    async def _insert_many(
+        self, documents: Sequence[Document], known: frozenset[int], session: Session | None
     ) -> frozenset[int]:
         """Insert all but the `known`; return the indexes of those that exist already."""
         places = [index for index in range(len(documents)) if index not in known]
         if not places:
             return frozenset()
         try:
-            self._jobs.insert_many([documents[index] for index in places], ordered=False, session=session)
+            new = [documents[index] for index in places]
+            await self._call(self._jobs.insert_many, new, ordered=False, session=session)
         except BulkWriteError as error:
             failed = error.details["writeErrors"] if error.details else []
             if error.details.get("writeConcernErrors") or not all(map(_is_id, failed)):
@@ -136,21 +146,21 @@ class Creation:
             return frozenset(places[item["index"]] for item in failed)
         return frozenset()
 
-    def _refuse_duplicates(
+    async def _refuse_duplicates(
         self,
         documents: Sequence[Document],
         known: frozenset[int],
         on_duplicate: str,
-        session: ClientSession | None,
+        session: Session | None,
     ) -> None:
         if on_duplicate != RAISE or not known:
             return
         id = documents[min(known)]["_id"]
-        stored = self._jobs.find_one({"_id": id}, {"state": 1}, session=session)
+        stored = await self._call(self._jobs.find_one, {"_id": id}, {"state": 1}, session=session)
         raise DuplicateJob(id, stored["state"] if stored else "removed")
 
-    def _revive_many(
-        self, documents: Sequence[Document], known: frozenset[int], session: ClientSession | None
+    async def _revive_many(
+        self, documents: Sequence[Document], known: frozenset[int], session: Session | None
     ) -> int:
         """Revive what is revivable of the duplicates; each may have another `run_at`."""
         by_run_at: dict[Any, list[str]] = {}
@@ -159,7 +169,8 @@ class Creation:
         revived = 0
         for run_at, ids in by_run_at.items():
             revival = _revival({"run_at": run_at, "trace": documents[0].get("trace")})  # of all the same
-            answer = self._jobs.update_many({"_id": {"$in": ids}, "state": _REVIVABLE}, revival, session=session)
+            filter: Document = {"_id": {"$in": ids}, "state": _REVIVABLE}
+            answer = await self._call(self._jobs.update_many, filter, revival, session=session)
             revived += answer.modified_count
         return revived
 

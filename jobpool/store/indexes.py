@@ -73,7 +73,7 @@ _UNAUTHORIZED = 13
 _Refused = TypeVar("_Refused", bound=StoreError)
 
 
-def ensure_indexes(connection: Connection) -> list[str]:
+async def ensure_indexes(connection: Connection) -> list[str]:
     """Create what is missing of our indexes and return the names of those created.
 
     Looks first, so that a process without the right to create indexes can
@@ -85,7 +85,7 @@ def ensure_indexes(connection: Connection) -> list[str]:
             message has the command that helps. Nothing is dropped.
         StoreRefused: Some are missing, and this user may not create them.
     """
-    present = _present(connection)
+    present = await _present(connection)
     collation = present.get("_id_", {}).get("collation")  # every index takes the collection's if it has one
     missing = []
     for model in INDEXES:
@@ -95,25 +95,26 @@ def ensure_indexes(connection: Connection) -> list[str]:
         else:
             _check_same(connection.jobs, model.document["name"], present[model.document["name"]], wanted)
     if missing:
-        _create(connection, missing)
+        await _create(connection, missing)
     return [model.document["name"] for model in missing]
 
 
-def _present(connection: Connection) -> dict[str, Document]:
+async def _present(connection: Connection) -> dict[str, Document]:
     with connection.call("indexes", what=f"reading the indexes of {connection.jobs.full_name}"):
-        return {index["name"]: _described(index) for index in connection.jobs.list_indexes()}
+        cursor = await connection.driver.call(connection.jobs.list_indexes)
+        return {index["name"]: _described(index) for index in await connection.driver.call(cursor.to_list)}
 
 
-def _create(connection: Connection, missing: list[IndexModel]) -> None:
+async def _create(connection: Connection, missing: list[IndexModel]) -> None:
     jobs, names = connection.jobs, ", ".join(model.document["name"] for model in missing)
     try:
         # No limit of time: a large collection takes as long as it takes.
         with connection.call("indexes", what=f"creating indexes on {jobs.full_name}", timeout=math.inf):
-            jobs.create_indexes(missing)
+            await connection.driver.call(jobs.create_indexes, missing)
     except StoreRefused as error:
         code = getattr(error.__cause__, "code", None)
         if code in _CONFLICTS:
-            raise _mismatch(_what_is_in_the_way(connection, missing, error)) from error
+            raise _mismatch(await _what_is_in_the_way(connection, missing, error)) from error
         if code == _UNAUTHORIZED:
             refused = StoreRefused(
                 f"{jobs.full_name} lacks the indexes {names}, and this user may not create them (the right "
@@ -125,10 +126,10 @@ def _create(connection: Connection, missing: list[IndexModel]) -> None:
     logger.info("created the indexes %s on %s", names, jobs.full_name)
 
 
-def _what_is_in_the_way(connection: Connection, missing: list[IndexModel], error: StoreRefused) -> str:
+async def _what_is_in_the_way(connection: Connection, missing: list[IndexModel], error: StoreRefused) -> str:
     """Return which index of another name takes the place of one of ours, or else the server's words."""
     jobs = connection.jobs
-    for other, there in _present(connection).items():
+    for other, there in (await _present(connection)).items():
         for model in missing:
             wanted = _described(model.document)
             if all(there.get(what) == wanted.get(what) for what in _IDENTITY):

@@ -80,6 +80,7 @@ class Presence:
         with self._connection.call("announce", what="saying that a pool has ended", timeout=timeout):
             self._pools.delete_one({"_id": card.id})
 
-    def alive(self) -> int:
+    async def alive(self) -> int:
         """Return how many pools said lately that they live; to be called within a call of the connection."""
-        return self._pools.count_documents({"fresh_until": {"$gte": self._connection.clock.now()}})
+        fresh = {"fresh_until": {"$gte": await self._connection.now()}}
+        return await self._connection.driver.call(self._pools.count_documents, fresh)

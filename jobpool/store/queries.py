@@ -14,6 +14,7 @@ from ..job import HELD, Job, State
 from ..names import MAX_ID, check_instant, check_name, shown
 from .connection import Connection
 from .documents import Document, to_job
+from .driver import run
 
 _NOT_HELD = {"$nin": sorted(HELD)}
 
@@ -82,17 +83,18 @@ class Queries:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    def get(self, id: str) -> Job:
+    async def get(self, id: str) -> Job:
         """Return a snapshot of the job, or raise `JobNotFound`."""
         with self._connection.call("get", what=f"reading job {shown(id)}"):
-            document = self._jobs.find_one({"_id": {"$eq": id}})
+            document = await self._call(self._jobs.find_one, {"_id": {"$eq": id}})
         if document is None:
             raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
         return to_job(document)
 
-    def find(self, selection: Selection, *, limit: int, after: Job | None, oldest_first: bool) -> list[Job]:
+    async def find(self, selection: Selection, *, limit: int, after: Job | None, oldest_first: bool) -> list[Job]:
         """Return up to `limit` jobs in the order they were created, from behind `after` on."""
         wanted = selection.filter()
         direction = ASCENDING if oldest_first else DESCENDING
@@ -103,14 +105,14 @@ class Queries:
             wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: at}}, same_instant]}]}
         with self._connection.call("find", what="finding jobs"):
             cursor = self._jobs.find(wanted).sort([("created_at", direction), ("_id", direction)]).limit(limit)
-            return [to_job(document) for document in cursor]
+            return [to_job(document) for document in await self._call(cursor.to_list)]
 
-    def count(self, selection: Selection) -> int:
+    async def count(self, selection: Selection) -> int:
         """Return how many jobs there are."""
         with self._connection.call("count", what="counting jobs"):
-            return self._jobs.count_documents(selection.filter())
+            return await self._call(self._jobs.count_documents, selection.filter())
 
-    def remove(self, id: str) -> bool:
+    async def remove(self, id: str) -> bool:
         """Delete a job that nobody holds; return whether it was there.
 
         Raises:
@@ -118,18 +120,19 @@ class Queries:
                 id could be created and run a second time beside it.
         """
         with self._connection.call("remove", what=f"removing job {shown(id)}"):
-            if self._jobs.delete_one({"_id": {"$eq": id}, "state": _NOT_HELD}).deleted_count:
+            gone = await self._call(self._jobs.delete_one, {"_id": {"$eq": id}, "state": _NOT_HELD})
+            if gone.deleted_count:
                 return True
-            stored = self._jobs.find_one({"_id": {"$eq": id}}, {"state": 1})
+            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, {"state": 1})
         if stored is None:
             return False
         raise JobHeld(f"job {shown(id)} is {stored['state']}; it can be removed when it is not held any more")
 
-    def remove_many(self, selection: Selection) -> int:
+    async def remove_many(self, selection: Selection) -> int:
         """Delete the jobs meant that nobody holds; return how many."""
         wanted: Document = {"$and": [selection.filter(), {"state": _NOT_HELD}]}
         with self._connection.call("remove", what="removing jobs"):
-            return self._jobs.delete_many(wanted).deleted_count
+            return (await self._call(self._jobs.delete_many, wanted)).deleted_count
 
     def cancel(self, id: str) -> Job:
         """Cancel the job if it is pending; return it as it is afterwards.
@@ -142,4 +145,4 @@ class Queries:
         }
         with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
             self._jobs.update_one({"_id": {"$eq": id}, "state": State.PENDING.value}, update)
-        return self.get(id)
+        return run(self.get(id))

@@ -72,12 +72,23 @@ class ServerClock:
         self._last: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        """Return the server's time, asking it again when the last answer is old."""
+        """Return the server's time, asking it again when the last answer is old; the thread waits meanwhile."""
+        known = self.known()
+        return self.learn(self._ask()) if known is None else known
+
+    def known(self) -> datetime | None:
+        """Return the server's time by its last answer; None if that is old."""
         known = self._known
-        if known is None or self._monotonic() - known[1] > self.REFRESH_AFTER:
-            known = self._known = self._last = (self._ask(), self._monotonic())
+        if known is None:
+            return None
         server_time, read_at = known
-        return server_time + timedelta(seconds=self._monotonic() - read_at)
+        passed = self._monotonic() - read_at
+        return None if passed > self.REFRESH_AFTER else server_time + timedelta(seconds=passed)
+
+    def learn(self, server_time: datetime) -> datetime:
+        """Count on from an answer that was received just now, and return it."""
+        self._known = self._last = (server_time, self._monotonic())
+        return server_time
 
     def since(self, instant: datetime) -> float:
         """Return the seconds since a server time, at least 0, by the last answer: nothing is asked."""

@@ -15,6 +15,7 @@ from jobpool.errors import StoreError, StoreUnavailable
 from jobpool.job import Claim, Stuck
 from jobpool.outcome import Finish
 from jobpool.store.claiming import Claimed, ClaimStrategy, Request, Unknown
+from jobpool.store.driver import run
 from jobpool.store.transitions import Start
 
 from .history import History
@@ -180,26 +181,26 @@ class RecordedCreation:
         self._real = real
         self._history = history
 
-    def create(self, document: dict[str, Any], on_duplicate: str, session: Any) -> Any:
+    async def create(self, document: dict[str, Any], on_duplicate: str, session: Any) -> Any:
         """Create one job."""
         pairs = [[document["_id"], ""]]
         answer = _asked(
             self._history,
             "create",
-            lambda: self._real.create(document, on_duplicate, session),
+            lambda: run(self._real.create(document, on_duplicate, session)),
             pairs,
             numbers=[_number(document)],
         )
         self._history.say("create-ok", jobs=pairs, result=answer[1])
         return answer
 
-    def create_many(self, documents: list[dict[str, Any]], on_duplicate: str, session: Any) -> Any:
+    async def create_many(self, documents: list[dict[str, Any]], on_duplicate: str, session: Any) -> Any:
         """Create a batch."""
         pairs = [[document["_id"], ""] for document in documents]
         answer = _asked(
             self._history,
             "create",
-            lambda: self._real.create_many(documents, on_duplicate, session),
+            lambda: run(self._real.create_many(documents, on_duplicate, session)),
             pairs,
             numbers=[_number(document) for document in documents],
         )

@@ -254,10 +254,10 @@ def a_new_id_for_every_repeat() -> None:
 
     create = Creation.create
 
-    def again(self: Any, document: Any, on_duplicate: str, session: Any) -> Any:
+    async def again(self: Any, document: Any, on_duplicate: str, session: Any) -> Any:
         try:
-            return create(self, document, on_duplicate, session)
+            return await create(self, document, on_duplicate, session)
         except StoreUnavailable:
-            return create(self, {**document, "_id": os.urandom(8).hex()}, on_duplicate, session)
+            return await create(self, {**document, "_id": os.urandom(8).hex()}, on_duplicate, session)
 
     Creation.create = again  # type: ignore[method-assign]

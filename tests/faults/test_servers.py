@@ -360,7 +360,7 @@ def test_f52_an_index_of_our_name_with_other_keys_is_left_and_named(
 ) -> None:
     """A claim names the index and would find nothing with it: so the indexes are looked at now and then."""
     with run.make_manager() as manager:
-        manager.store.CHECK_AFTER = 1.0
+        manager.store.contact.CHECK_AFTER = 1.0
         calls = Calls(manager)
         with WorkerPool(manager, ["once"], lease=1.5, threads=2) as pool, lines(caplog) as said:
             run.create("once", 10)

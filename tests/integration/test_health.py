@@ -349,7 +349,7 @@ def test_a_change_stream_that_cannot_be_opened_turns_it_red_while_jobs_are_still
 def test_a_missing_index_is_told_until_it_is_there_again(
     manager: JobManager, start: Start, client: Client, jobs: Jobs, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(manager.store), "CHECK_AFTER", 0.2)
+    monkeypatch.setattr(type(manager.store.contact), "CHECK_AFTER", 0.2)
     pool = start(lease=30)
     with fail_command(client, ["createIndexes"], code=13):
         jobs.drop_index(index)

@@ -182,13 +182,13 @@ def test_nobody_waits_for_the_look_at_indexes_that_another_thread_takes(
     server, store = manager.store.ready(), manager.store
     looking, answered = threading.Event(), threading.Event()
 
-    def contact() -> object:
+    async def ask() -> object:
         looking.set()
         assert answered.wait(PATIENCE)
         return server
 
-    monkeypatch.setattr(store, "_contact", contact)
-    store._check_at = 0.0
+    monkeypatch.setattr(store.contact, "_ask", ask)
+    store.contact._check_at = 0.0
     with ThreadPoolExecutor(2) as others:
         try:
             look = others.submit(store.ready)
@@ -205,7 +205,7 @@ def test_a_look_at_indexes_that_got_no_answer_is_repeated(
 ) -> None:
     manager = make_manager()
     manager.store.ready()
-    manager.store._check_at = 0.0
+    manager.store.contact._check_at = 0.0
     with fail_command(client, ["listIndexes"], code=11602) as point:
         for _ in range(2):
             with pytest.raises(StoreUnavailable):

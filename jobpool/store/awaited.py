@@ -1,0 +1,56 @@
+"""The face of PyMongo for event loops. Imported only by who asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ParamSpec, TypeVar
+
+import pymongo
+
+from ..errors import InvalidConfiguration
+
+try:
+    from pymongo import AsyncMongoClient
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.database import AsyncDatabase
+except ImportError as error:
+    raise InvalidConfiguration(
+        f"AsyncJobManager needs PyMongo 4.9 or later, for its AsyncMongoClient; {pymongo.version} is installed"
+    ) from error
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+AsyncClient = AsyncMongoClient[Any]
+Database = AsyncDatabase[Any]
+Session = AsyncClientSession
+
+
+class Awaited:
+    """The face for event loops. A task that is cancelled gives up its call, and the driver its connection."""
+
+    client_class = AsyncMongoClient
+    database_class = AsyncDatabase
+    session_class = AsyncClientSession
+
+    async def call(self, method: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
+        """Call it; the task waits.
+
+        `method` is declared as its blocking twin, which returns what this one lets wait for.
+        """
+        reply: Any = method(*args, **options)
+        result: R = await reply
+        return result
+
+    async def pause(self, seconds: float) -> None:
+        """Let the task wait."""
+        await asyncio.sleep(seconds)
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        """Return a lock of tasks."""
+        return asyncio.Lock()
+
+
+AWAITED = Awaited()

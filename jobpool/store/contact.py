@@ -1,0 +1,126 @@
+"""The first contact with a deployment, and looks now and then: what it is, and whether the indexes are there."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from ..errors import StoreUnavailable, UnsupportedServer
+from ..hooks import logger_of
+from ..names import shown
+from .connection import Connection
+from .indexes import ensure_indexes
+from .server import Server, clock_offset
+
+logger = logger_of(__package__ or __name__)
+
+#: Seconds. Clocks that are kept by NTP differ by milliseconds.
+MAX_OFFSET = 5.0
+
+
+def this_machine() -> datetime:
+    """Return what time it is by this machine's clock."""
+    return datetime.now(UTC)
+
+
+class Contact:
+    """Knows the deployment behind a connection.
+
+    Threads: any; with an awaited driver, the tasks of one event loop. `_lock` guards
+    the first contact; `_server` and `_check_at` are replaced whole and read by anybody.
+    """
+
+    #: Seconds between two looks at server and indexes. A hint names an index and nothing else: if somebody puts a
+    #: partial one of our name in its place, claims find no job and nobody is told.
+    CHECK_AFTER = 60.0
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = connection.driver.lock()
+        self._server: Server | None = None
+        self._check_at = 0.0
+        self._warned: set[str] = set()
+        self._name = connection.jobs.full_name
+        connection.forget = self.forget
+
+    async def ready(self) -> Server:
+        """Ask the server what it is and see to the indexes, at first and now and then; return its facts.
+
+        Raises:
+            StoreUnavailable: Nobody answered in time. Nothing was changed.
+            UnsupportedServer: It is too old.
+            IndexMismatch: An index of ours is another, or another takes its place.
+            ForkedProcess: This process is a fork of the one that connected.
+        """
+        self._connection.check_process()  # in a fork the lock may be held by nobody
+        server = self._server
+        if server is None:
+            async with self._lock:  # held during the calls: others need their result anyway
+                server = self._server or await self._look()
+        elif time.monotonic() >= self._check_at:
+            server = await self._look()
+        return server
+
+    async def _look(self) -> Server:
+        """Contact the server; while it does not answer, all others go on by what is known of it, if anything."""
+        self._check_at = time.monotonic() + self.CHECK_AFTER  # before it: they are not to wait for the same
+        try:
+            server = self._server = await self._ask()
+        except BaseException as error:
+            self._check_at = 0.0  # the next call tries again
+            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+                self._server = None  # not so if the look was only broken off
+            raise
+        return server
+
+    @property
+    def in_order(self) -> bool:
+        """Whether server and indexes were what they must be when they were last seen."""
+        return self._server is not None
+
+    def forget(self) -> None:
+        """Ask the server again, and see to the indexes again, at the next `ready`."""
+        self._server = None
+
+    async def _ask(self) -> Server:
+        with self._connection.call("hello", what=f"connecting to MongoDB for {self._name}"):
+            before = this_machine()
+            hello = await self._connection.hello()
+            offset = clock_offset(hello["localTime"], before, this_machine())
+        server = Server.of(hello)
+        self._connection.learn(server)
+        await ensure_indexes(self._connection)
+        self._warn_of(server, offset)
+        return server
+
+    def _warn_of(self, server: Server, offset: float) -> None:
+        if not server.replicated:
+            self._warn_once(
+                "%s is on a standalone server: no push (jobs are found by polling), no transactions, and no "
+                "repeated writes after a lost reply; a one-node replica set has all three",
+                shown(self._name),
+            )
+        if abs(offset) > MAX_OFFSET:
+            self._warn_once(
+                "this machine's clock is %.0f s %s that of MongoDB for %s: jobpool goes by MongoDB's, so a run_at "
+                "computed here comes %s by that; use delay=, or set the clocks right",
+                *(abs(offset), "ahead of" if offset > 0 else "behind", shown(self._name)),
+                "late" if offset > 0 else "early",
+            )
+
+    def _warn_once(self, text: str, *values: object) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning(text, *values)
+
+    async def ensure_indexes(self) -> list[str]:
+        """Create what is missing of the indexes; return the names of those created."""
+        return await ensure_indexes(self._connection)
+
+    async def require_replicated(self, what: str) -> None:
+        """Raise `UnsupportedServer` on a standalone server."""
+        if not (await self.ready()).replicated:
+            raise UnsupportedServer(
+                f"{what} needs a replica set, and {shown(self._name)} is on a standalone server: nothing was "
+                "written; start mongod with --replSet, one node is enough"
+            )

@@ -1,0 +1,54 @@
+"""What producers and readers need of the store, with either face of the driver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import WriteConcern
+from pymongo.collection import Collection
+
+from ..observer import Observer
+from .census import Census
+from .connection import Connection
+from .contact import Contact
+from .creation import Creation
+from .driver import BLOCKING, Driver
+from .presence import Presence
+from .queries import Queries
+
+
+class Core:
+    """The operations on one collection of jobs that run no job, by role. They are coroutines; see `driver.run`.
+
+    Threads: safe from any thread; with an awaited driver, for the tasks of one event loop.
+    """
+
+    def __init__(
+        self,
+        collection: Collection[Any],
+        *,
+        write_concern: WriteConcern,
+        timeout: float,
+        observer: Observer,
+        driver: Driver = BLOCKING,
+    ) -> None:
+        self.driver = driver
+        self._connection = Connection(
+            collection, write_concern=write_concern, timeout=timeout, observer=observer, driver=driver
+        )
+        self.contact = Contact(self._connection)
+        self.creation = Creation(self._connection)
+        self.queries = Queries(self._connection)
+        self.presence = Presence(self._connection)
+        self.census = Census(self._connection, self.presence)
+        self.now = self._connection.now
+
+    @property
+    def name(self) -> str:
+        """Database and collection, for messages."""
+        return self._connection.jobs.full_name
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a call is given up."""
+        return self._connection.timeout
