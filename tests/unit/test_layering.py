@@ -29,12 +29,13 @@ LAYERS = [
         "backoff",
         "signals",
     ),
-    *("retention", "records", "validation", "executors", "outcome", "config"),
+    *("retention", "records", "validation", "isolation", "executors", "outcome", "config"),
     *(
         "logs",
         "trouble",
         "current",
         "job_logs",
+        "child",
         "tracing",
         "request",
         "guarding",
@@ -49,6 +50,7 @@ LAYERS = [
         "demo",
         "grafana",
         "bench",
+        "testing",
         "cli",
         "__main__",
     ),
@@ -63,6 +65,7 @@ THIRD_PARTIES = {
     "opentelemetry": ("tracing.",),
     "matplotlib": ("bench.plots",),
     "psutil": ("bench.",),
+    "pytest": ("testing.plugin",),
 }
 
 
