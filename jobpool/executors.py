@@ -183,7 +183,7 @@ class Executors:
         return self._by_type[type]
 
     def stored(self, type: object, data: Any) -> Any:
-        """Return what is stored for `data`: of a type without an executor here as given, else by `Executor.stored`."""
+        """Return what is stored for `data`: of a type without an executor here, as given; see `Executor.stored`."""
         if not self._checking or not isinstance(type, str) or type not in self._checking:
             return data
         return self._checking[type].stored(type, data)
