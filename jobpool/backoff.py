@@ -62,7 +62,7 @@ class Backoff(Delays):
         check_seconds(self.longest, "backoff longest", 0, MAX_DELAY)
         check_seconds(self.jitter, "backoff jitter", 0, 1)
 
-    def delay(self, attempt: int, error: BaseException | None = None) -> float:
+    def delay(self, attempt: int, error: BaseException | None = None) -> float:  # noqa: ARG002
         """Return the seconds to wait after the failed attempt number `attempt` (from 1)."""
         try:
             ceiling = min(self.base * self.factor ** (attempt - 1), self.longest)
@@ -87,7 +87,7 @@ class Steps(Delays):
         for seconds in self.seconds:
             check_seconds(seconds, "a backoff delay", 0, MAX_DELAY)
 
-    def delay(self, attempt: int, error: BaseException | None = None) -> float:
+    def delay(self, attempt: int, error: BaseException | None = None) -> float:  # noqa: ARG002
         """Return the delay of that place in the list."""
         return float(self.seconds[min(attempt, len(self.seconds)) - 1])
 
@@ -123,7 +123,7 @@ class Computed(Delays):
 
 
 def delays_of(value: Any) -> Delays:
-    """Return the rule that a user gives: a `Backoff`, a number, a list of numbers, or a function of attempt and error.
+    """Return the rule that a user gives: a `Backoff`, a number, several, or a function of attempt and error.
 
     Raises:
         InvalidConfiguration: It is none of them, or a number is out of range.

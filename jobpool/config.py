@@ -28,6 +28,7 @@ class PoolOptions(TypedDict, total=False):
     stop_timeout: float | None
     longest_run: float | None
     stuck_after: float | None
+    max_stuck: int | None
     push: bool | None
     backlog_interval: float | None
 
@@ -62,9 +63,11 @@ class PoolConfig:
             that runs longer is not extended any more, so that a job that never
             returns comes back to be tried elsewhere. Its thread stays taken. None: no limit.
         stuck_after: An executor that runs longer counts as stuck: a warning and `Job.stuck`
-            say where it is, and it goes on. The ``timeout`` of its `Executor` takes
-            precedence. None: no limit, as only you know how long your jobs may take; a
-            guess would cry wolf about every long job.
+            say where it is, and it goes on. None: no limit, as only you know how long
+            your jobs may take; a guess would cry wolf about every long job.
+        max_stuck: How many threads may be replaced at a time whose executors did not end at
+            their ``timeout``. One more, and the pool is unhealthy: a process cannot get rid
+            of them, but can be restarted. As many as `threads` if None.
         push: Whether to wake up by change stream where the server has them.
         backlog_interval: Between two counts of the backlog of all pools, for the metrics;
             0 counts nothing. More if a count takes longer than a twentieth of it.
@@ -82,6 +85,7 @@ class PoolConfig:
     stop_timeout: float = 30.0
     longest_run: float | None = None
     stuck_after: float | None = None
+    max_stuck: int | None = None
     push: bool = True
     backlog_interval: float = 15.0
 
@@ -103,6 +107,7 @@ class PoolConfig:
             check_seconds(self.longest_run, "longest_run", 0.1, 365 * DAY)
         if self.stuck_after is not None:
             check_seconds(self.stuck_after, "stuck_after", SHORTEST_LIMIT, LONGEST_LIMIT)
+        check_int(self.most_stuck, "max_stuck", 0, 1000)
         if not isinstance(self.strategy, str):
             raise InvalidConfiguration(f"strategy must be a str, not {type(self.strategy).__name__}")
         if not isinstance(self.push, bool):
@@ -112,6 +117,11 @@ class PoolConfig:
             raise InvalidConfiguration(
                 f"heartbeat ({self.heartbeat_interval:g} s) must be at most half the lease ({self.lease:g} s)"
             )
+
+    @property
+    def most_stuck(self) -> int:
+        """How many threads may be replaced at a time."""
+        return self.threads if self.max_stuck is None else self.max_stuck
 
     @property
     def heartbeat_interval(self) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from .errors import PoolStateError
+from .errors import JobpoolError, LeaseLost, PoolStateError
 from .names import shown
+from .progress import Reporter, check_progress
+from .signals import JobCancelled, TimedOut
 
 
 class SpanIds(Protocol):
@@ -51,6 +53,47 @@ class HeldJob(Protocol):
     @property
     def deadline(self) -> float:
         """Monotonic instant up to which the lease is certain."""
+
+    @property
+    def told(self) -> JobpoolError | None:
+        """Why the executor is to end, if it is."""
+
+    @property
+    def desk(self) -> Desk | None:
+        """Who takes its reports; None where nobody does."""
+
+    reporter: Reporter | None
+    alarm: Alarm | None
+
+
+class Alarm(Protocol):
+    """What wakes an executor that waits."""
+
+    def set(self) -> None:
+        """Wake it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait to be woken."""
+
+
+class Desk(Protocol):
+    """Where executors hand in what they have to say about their jobs. Threads: any."""
+
+    def open(self, held: Any) -> Reporter:
+        """Return the reporter of a job that has none yet."""
+
+    def alarm(self) -> Alarm:
+        """Return a new alarm."""
+
+    def news(self, held: Any) -> None:
+        """Hear that there is something to be written of a job."""
+
+    def save_checkpoint(self, held: Any, value: Any) -> None:
+        """Store a checkpoint now."""
+
+
+#: A lease ends without a word: who waits looks this often whether it is still certain. Seconds.
+LOOK_EVERY = 0.5
 
 
 class CurrentJob:
@@ -111,16 +154,131 @@ class CurrentJob:
         return self._held.lost or time.monotonic() >= self._held.deadline
 
     @property
+    def cancelled(self) -> bool:
+        """Whether somebody wants the job to end: known within about a second."""
+        return isinstance(self._held.told, JobCancelled)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the attempt has run for longer than its timeout."""
+        return isinstance(self._held.told, TimedOut)
+
+    def check(self) -> None:
+        """Return if the executor may go on; call it now and then, and let what it raises pass.
+
+        Raises:
+            JobCancelled: Somebody cancelled the job.
+            TimedOut: The attempt has run for too long.
+            LeaseLost: The job may run elsewhere by now; the outcome is refused.
+        """
+        told = self._held.told
+        if told is not None:
+            raise type(told)(*told.args)  # not the same one: it may be raised on several threads
+        if self.lost:
+            raise LeaseLost(f"job {shown(self.id)} is not held any more; its outcome would be refused")
+
+    def wait(self, seconds: float) -> None:
+        """Wait, as `time.sleep` does, but no longer than the executor may go on.
+
+        Raises: As `check`.
+        """
+        held = self._held
+        if held.alarm is None:
+            held.alarm = self._desk.alarm()  # before the look: whoever tells sets it, or is seen
+        deadline = time.monotonic() + seconds
+        while True:
+            self.check()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            held.alarm.wait(min(left, LOOK_EVERY))
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the attempt is: `Job.progress` shows it. Cheap; written at most once a second.
+
+        Raises:
+            TypeError: `done` or `total` is not a number.
+        """
+        check_progress(done, total)
+        if self._reporter.progress(done, total, str(note)):
+            self._desk.news(self._held)
+
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """Log a line, and keep it with the job if its `Executor.log_lines` says so."""
+        self.logger.log(level, "%s", text)
+
+    @property
+    def checkpoint(self) -> Any:
+        """What the last attempt that saved one wants this one to go on from; None if none did."""
+        return self._held.document.get("checkpoint")
+
+    def save_checkpoint(self, value: Any) -> None:
+        """Store where the next attempt is to go on, should this one not end well. Durable when it returns.
+
+        Args:
+            value: As a job's data; see `jobpool.data`. It replaces the one before.
+
+        Raises:
+            InvalidJob: It cannot be stored, or is too large. Nothing was written.
+            LeaseLost: The job is not held any more. Nothing was written.
+            StoreUnavailable: It may or may not be stored. Saving it again is safe.
+        """
+        self._desk.save_checkpoint(self._held, value)
+        self._held.document["checkpoint"] = value
+
+    @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger whose records carry ``job_id``, ``job_type``, ``pool`` and ``attempt``, on any thread."""
-        return JobLogger(logging.getLogger("jobpool.job"), log_fields(self._held))
+        """A logger whose records carry ``job_id``, ``job_type``, ``pool`` and ``attempt``, on any thread.
+
+        Its lines are kept with the job as well if `Executor.log_lines` says so.
+        """
+        return JobLogger(logging.getLogger("jobpool.job"), log_fields(self._held), self._keep_line)
+
+    def _keep_line(self, level: int, text: str) -> None:
+        if self._held.desk is None:
+            return
+        reporter = self._reporter
+        if reporter.line(logging.getLevelName(level), text, self.attempt, datetime.now(UTC)):
+            self._desk.news(self._held)
+
+    @property
+    def _desk(self) -> Desk:
+        desk = self._held.desk
+        if desk is None:
+            raise PoolStateError(
+                "an executor that runs in a child process cannot report, save or wait for its end"
+            )
+        return desk
+
+    @property
+    def _reporter(self) -> Reporter:
+        held = self._held
+        if held.reporter is None:
+            held.reporter = self._desk.open(held)
+        return held.reporter
 
     def __repr__(self) -> str:
         return f"<CurrentJob {shown(self.id)} type={shown(self.type)} attempt={self.attempt} fence={self.fence}>"
 
 
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
-    """Adds the fields of a job to those that the caller gives."""
+    """Adds the fields of a job to those that the caller gives, and hands on what it logs.
+
+    Args:
+        keep: Gets the level and the text of every line that the logger lets through.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, fields: dict[str, object], keep: Callable[[int, str], None] | None = None
+    ) -> None:
+        super().__init__(logger, fields)
+        self._keep = keep
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """As `Logger.log`, of the line that called."""
+        super().log(level, msg, *args, **{"stacklevel": 2, **kwargs})
+        if self._keep is not None and level >= logging.INFO:
+            self._keep(level, str(msg) % args if args else str(msg))
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Return the arguments of the call to the logger."""

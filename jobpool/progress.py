@@ -81,23 +81,23 @@ class Reporter:
         self._progress: Progress | None = None
         self._lines: list[LogLine] = []
 
-    @property
-    def keeps_lines(self) -> bool:
-        """Whether log lines are kept at all."""
-        return self._keep > 0
-
-    def progress(self, done: float, total: float | None, note: str) -> None:
-        """Note how far it is."""
+    def progress(self, done: float, total: float | None, note: str) -> bool:
+        """Note how far it is; return whether there was nothing new before."""
         with self._lock:
+            first = self._progress is None and not self._lines
             self._progress = Progress(done, total, bounded(note, MAX_LINE))
+        return first
 
-    def line(self, level: str, text: str, attempt: int, at: datetime) -> None:
-        """Note a line, if lines are kept."""
+    def line(self, level: str, text: str, attempt: int, at: datetime) -> bool:
+        """Note a line, if lines are kept; return whether there was nothing new before and is now."""
         if not self._keep:
-            return
+            return False
         line = LogLine(level, bounded(text, MAX_LINE), attempt, at)
         with self._lock:
-            self._lines = [*self._lines[1 - self._keep :], line] if self._keep > 1 else [line]
+            first = self._progress is None and not self._lines
+            self._lines.append(line)
+            del self._lines[: -self._keep]
+        return first
 
     def take(self) -> Report | None:
         """Return what is new, which is then news no more; None if nothing is."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..current import in_hand
-from ..data import canonical, check_size, encoded_size
+from ..current import in_hand, log_fields
+from ..data import canonical, encoded_size
 from ..executors import Executor
-from ..outcome import Outcome, describe
+from ..logs import bounded_logger_of
+from ..names import shown
+from ..outcome import Outcome
 from ..tracing import Attempt
 from .coroutines import Coroutines
+from .ending import failure
 from .held import Held
 from .host import Host
+
+logger = bounded_logger_of(__name__)
 
 #: Room left for everything in a job document that is neither data nor result.
 DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
@@ -59,12 +64,9 @@ def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
         else:
             with host.middleware.executing(held):
                 result = _call(executor, held, host, coroutines)
-        if result is not None:
-            canonical(result, "result")
-            check_size(result, limit, "result")
-        return Outcome(result=result)
+        return Outcome() if result is None else _with_result(result, limit, held)
     except BaseException as error:  # noqa: BLE001
-        return failure(error, held, executor)
+        return failure(error, held, executor, host)
 
 
 def _call(executor: Executor, held: Held, host: Host, coroutines: Coroutines) -> Any:
@@ -72,18 +74,18 @@ def _call(executor: Executor, held: Held, host: Host, coroutines: Coroutines) ->
     return coroutines.run(result) if inspect.iscoroutine(result) else result
 
 
-def failure(error: BaseException, held: Held, executor: Executor) -> Outcome:
-    """Return the outcome of an attempt that raised `error`: a retry if attempts are left."""
-    allowed = allowed_attempts(held, executor)
-    again = held.attempt < allowed and executor.retries(error)
-    retry_after = executor.delays.delay(held.attempt, error) if again else None
-    return Outcome(error=describe(error, held.attempt), retry_after=retry_after)
-
-
-def allowed_attempts(held: Held, executor: Executor) -> int:
-    """Return the most attempts of this job: its own number if it has one, else the executor's."""
-    own: int | None = held.document["max_attempts"]
-    return executor.max_attempts if own is None else own
+def _with_result(result: Any, limit: int, held: Held) -> Outcome:
+    """Return the outcome of an attempt that returned `result`; without it if it is too large: the work is done."""
+    canonical(result, "result")
+    size = encoded_size(result, "result")
+    if size <= limit:
+        return Outcome(result=result)
+    why = (
+        f"the result has {size} bytes and may have {limit}: return less, or a reference to where it is; data_limit "
+        "of the JobManager is the limit"
+    )
+    logger.warning("job %s succeeded, but %s", shown(held.claim.id), why, extra=log_fields(held))
+    return Outcome(result_error=why)
 
 
 def _room_for_result(held: Held, limit: int) -> int:

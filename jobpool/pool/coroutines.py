@@ -17,6 +17,7 @@ class Coroutines:
 
     Threads: any; `_lock` guards `_loop`, `_thread` and `_closed`. `_awaited` has the
     coroutine that each thread waits for: a key is its thread's own, others only read.
+    `_tasks` has the tasks of those that have begun, and belongs to the loop.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,6 +27,7 @@ class Coroutines:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._awaited: dict[int, Coroutine[Any, Any, Any]] = {}
+        self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[Any]] = {}
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run `coroutine` to its end, in the calling context, and return or raise what it does."""
@@ -38,6 +40,19 @@ class Coroutines:
         if error is not None:
             raise error
         return result
+
+    def cancel(self, thread: threading.Thread) -> None:
+        """Cancel the coroutine that `thread` waits for, if it does; it may take its time to end."""
+        coroutine = self._awaited.get(thread.ident or 0)
+        with self._lock:
+            loop = self._loop
+            if coroutine is not None and loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(self._cancel, coroutine)
+
+    def _cancel(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self._tasks.get(coroutine)  # on the loop, behind the beginning of the task
+        if task is not None:
+            task.cancel()
 
     def close(self, timeout: float | None = None) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended in time."""
@@ -81,7 +96,19 @@ class Coroutines:
             except BaseException:
                 coroutine.close()
                 raise
-            return asyncio.run_coroutine_threadsafe(_contained(coroutine), loop)
+            return asyncio.run_coroutine_threadsafe(self._contained(coroutine), loop)
+
+    async def _contained(self, coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+        """Hand an exception over as a value: a `SystemExit` would end the loop for all."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[coroutine] = task
+        try:
+            return await coroutine, None
+        except BaseException as error:  # noqa: BLE001
+            return None, error
+        finally:
+            del self._tasks[coroutine]
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
@@ -116,11 +143,3 @@ def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
         except (SystemExit, KeyboardInterrupt):
             continue  # whoever awaits that task gets it as well
         return
-
-
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """Hand an exception over as a value: a `SystemExit` would end the loop for all."""
-    try:
-        return await coroutine, None
-    except BaseException as error:  # noqa: BLE001
-        return None, error

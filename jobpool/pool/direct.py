@@ -9,17 +9,23 @@ from collections.abc import Callable
 from ..errors import LeaseLost, StoreError, StoreUnavailable
 from ..executors import Executor
 from ..names import LISTED, shown
-from ..outcome import Finish, Outcome
+from ..outcome import Outcome
 from ..store.claiming import Claimed, Request
 from . import at_exit
 from .attempt import run_attempt
+from .cancels import Cancels
 from .coroutines import Coroutines
+from .desk import PoolDesk
 from .giving_back import GivingBack
 from .heartbeat import Heartbeat
-from .held import Held, HeldJobs, Stage, holding, lost_by_stage, start_of
+from .held import Held, HeldJobs, Stage, finish_of, holding, lost_by_stage, start_of
 from .host import Host
 from .reaper import reap
-from .service import FIRST_PAUSE, jitter
+from .reports import Reports
+from .service import FIRST_PAUSE, Service, jitter
+from .time_limits import TimeLimits
+from .watchdog import LOOK_EVERY, Watchdog
+from .workers import Seated
 
 NAME = "run"
 LEASE = 30.0
@@ -32,7 +38,7 @@ class DirectRuns:
     """Claims, starts, runs and finishes one job at a time per calling thread, under a heartbeat.
 
     Threads: any, several at once: each call holds its own claim. `_lock`
-    guards `_heartbeat` and `_reap_at`.
+    guards `_services` and `_reap_at`; a key of `_seats` is its thread's own, others only read.
     """
 
     def __init__(self, host: Host) -> None:
@@ -40,7 +46,10 @@ class DirectRuns:
         self._held = HeldJobs()
         self._coroutines = Coroutines(NAME)
         self._lock = threading.RLock()  # a signal handler may close it on top of the thread that runs
-        self._heartbeat: Heartbeat | None = None
+        self._services: tuple[Service, ...] = ()
+        self._seats: dict[Held, Seated] = {}
+        self._reports = Reports(host.store)
+        self._desk = PoolDesk(host, self._reports.news)
         self._reap_at = 0.0
 
     def run_one(self, types: tuple[str, ...]) -> str | None:
@@ -88,7 +97,12 @@ class DirectRuns:
             raise
         began = held.running_since = time.monotonic()
         self._host.observer.started(NAME, held.type, self._waited(held), began - held.queued_at)
-        outcome = run_attempt(held, self._host, self._coroutines, ambient=True)
+        held.desk = self._desk
+        self._seats[held] = Seated(held, began, threading.current_thread())
+        try:
+            outcome = run_attempt(held, self._host, self._coroutines, ambient=True)
+        finally:
+            del self._seats[held]
         self._finish(held, outcome, time.monotonic() - began)
         if outcome.error is not None and outcome.error.type == KeyboardInterrupt.__name__:
             raise KeyboardInterrupt  # Ctrl-C was meant for the caller as well
@@ -103,7 +117,7 @@ class DirectRuns:
 
     def _finish(self, held: Held, outcome: Outcome, duration: float) -> None:
         held.stage = Stage.FINISHING
-        finish = Finish(held.claim, outcome, held.due_at)
+        finish = finish_of(held, outcome, self._host.executors[held.type])
         applied = False
         try:
             applied = _until_known(held, lambda: bool(self._host.store.transitions.finish([finish])))
@@ -147,25 +161,43 @@ class DirectRuns:
     def _keep_house(self) -> None:
         """Have a heartbeat running, and take back expired jobs now and then: there may be no pool that does."""
         with self._lock:
-            if self._heartbeat is None:
-                observer = self._host.observer
-                heartbeat = Heartbeat(NAME, self._host.store, self._held, LEASE, LEASE / 3, observer)
-                heartbeat.start()
-                self._heartbeat = heartbeat  # only now: the next run tries again if no thread could be started
-                at_exit.end_with_main_thread(self)
+            if not self._services:
+                self._start_services()
             due = time.monotonic() >= self._reap_at
             if due:
                 self._reap_at = time.monotonic() + REAP_INTERVAL * jitter()
         if due:
             reap(self._host.store, self._host.observer)
 
+    def _start_services(self) -> None:
+        host, observer = self._host, self._host.observer
+        limits = TimeLimits(NAME, host.executors, self._coroutines, self._seated)
+        cancels = Cancels(host.store, self._coroutines)
+        services = (
+            Heartbeat(NAME, host.store, self._held, LEASE, LEASE / 3, observer),
+            Watchdog(NAME, host.store, observer, self._seated, (limits, cancels, self._reports), LOOK_EVERY),
+        )
+        try:
+            for service in services:
+                service.start()
+        except BaseException:  # the next run tries again if no thread could be started
+            for service in services:
+                service.stop()
+            raise
+        self._services = services
+        at_exit.end_with_main_thread(self)
+
+    def _seated(self) -> list[Seated]:
+        return list(self._seats.copy().values())
+
     def close(self) -> None:
-        """End the heartbeat and the event loop."""
+        """End heartbeat and watchdog, and the event loop."""
         with self._lock:
-            heartbeat, self._heartbeat = self._heartbeat, None
-        if heartbeat is not None:
-            heartbeat.stop()
-            heartbeat.join(END_TIME)
+            services, self._services = self._services, ()
+        for service in services:
+            service.stop()
+        for service in services:
+            service.join(END_TIME)
         self._coroutines.close(END_TIME)
         at_exit.forget(self)
 

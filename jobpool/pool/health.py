@@ -130,6 +130,11 @@ def _workers(parts: Parts, now: float) -> str | None:
     workers, limit = parts.workers, parts.config.longest_run
     if workers.ended:
         return f"{workers.ended} of {workers.threads} threads have ended"
+    if workers.irreplaceable:
+        return (
+            f"{workers.irreplaceable} of {workers.threads} threads are stuck in executors that did not end at their "
+            f"timeout, {workers.replaced} more are replaced already: restart the process"
+        )
     hanging = workers.between_jobs(now - _patience(parts))
     if hanging:
         return f"{hanging} of {workers.threads} threads hang between two jobs, for longer than the lease"

@@ -10,8 +10,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from ..current import Alarm, Desk
+from ..errors import JobpoolError
 from ..executors import Executor
 from ..job import Claim
+from ..outcome import Finish, Outcome
+from ..progress import Reporter
 from ..store.claiming import Claimed, Rule
 from ..store.transitions import Start
 from ..tracing import Attempt
@@ -45,11 +49,13 @@ class Held:
     as well, which is None unless the attempt is traced.
     `deadline` is written by the heartbeat only; `lost` turns True once and
     stays, `lost_while` says in which stage: both by `HeldJobs`, under its lock.
+    `told` is written by the watchdog, once. `reporter`, `checkpoint` and `alarm`
+    come into being on the executor's thread when it asks for them.
     """
 
     __slots__ = (
-        *("attempt", "claim", "deadline", "document", "lost", "lost_while", "pool", "queued_at", "running_since"),
-        *("span", "stage"),
+        *("alarm", "attempt", "claim", "desk", "deadline", "document", "lost", "lost_while", "pool", "queued_at"),
+        *("reporter", "running_since", "span", "stage", "told"),
     )
 
     def __init__(
@@ -73,6 +79,19 @@ class Held:
         self.running_since = queued_at
         self.lost = False
         self.lost_while: Stage | None = None
+        self.told: JobpoolError | None = None
+        self.reporter: Reporter | None = None
+        self.alarm: Alarm | None = None
+        self.desk: Desk | None = None
+
+    def tell(self, error: JobpoolError) -> bool:
+        """Let the executor know that it is to end, and why; False if it was told before."""
+        if self.told is not None:
+            return False
+        self.told = error
+        if (alarm := self.alarm) is not None:  # made before its maker looks at `told`: one of both sees the other
+            alarm.set()
+        return True
 
     @property
     def type(self) -> str:
@@ -132,6 +151,14 @@ class HeldJobs:
             if held not in self._held:
                 return False
             held.stage = Stage.RUNNING
+            return True
+
+    def settle(self, held: Held) -> bool:
+        """Note that its attempt is over; False if somebody did before: of two outcomes the first one counts."""
+        with self._lock:
+            if held.stage is not Stage.RUNNING:
+                return False
+            held.stage = Stage.FINISHING
             return True
 
     def remove(self, jobs: Iterable[Held]) -> list[Held]:
@@ -212,6 +239,13 @@ def start_of(held: Held, executor: Executor) -> Start:
         backoff=rule.backoff if (own or rule.max_attempts) > 1 else None,
         keep_failed=rule.keep_failed,
     )
+
+
+def finish_of(held: Held, outcome: Outcome, executor: Executor) -> Finish:
+    """Return what is to be written of an attempt that has ended, its last words included."""
+    reporter = held.reporter
+    report = None if reporter is None else reporter.take()
+    return Finish(held.claim, outcome, held.due_at, executor.retention, report)
 
 
 def lost_by_stage(jobs: Iterable[Held]) -> Counter[str]:

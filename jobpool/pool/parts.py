@@ -10,6 +10,7 @@ from ..config import PoolConfig
 from ..observer import PoolGauges
 from ..store.claiming import Rule
 from ..store.presence import PoolCard
+from .cancels import Cancels
 from .census import Census
 from .coroutines import Coroutines
 from .fetcher import Fetcher
@@ -25,8 +26,10 @@ from .room import Rooms
 from .running import Running
 from .service import Service
 from .starter import Starter
+from .stuck import StuckReports
+from .time_limits import TimeLimits, shortest_limit
 from .waker import Listener
-from .watchdog import Watchdog, limits_of
+from .watchdog import Watchdog
 from .workers import Workers
 
 
@@ -51,7 +54,7 @@ class Parts:
             name, store, self.held, self.pace, observer, lambda: self.fetcher.make_room(), host.middleware
         )
         run = Running(name, host, self.held, self.give_back, self.coroutines, self.recorder)
-        self.workers = Workers(config.threads, name, run, self._thread_freed)
+        self.workers = Workers(config.threads, name, run, self._thread_freed, config.most_stuck)
         self.starter = Starter(
             name,
             store,
@@ -67,12 +70,18 @@ class Parts:
         self.heartbeat = Heartbeat(
             name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
         )
-        self.reaper = Reaper(name, store, config.reap_every, observer)
+        kept = [executor.retention for executor in map(host.executors.__getitem__, types) if executor.retention]
+        results = any(retention.result is not None for retention in kept)
+        self.reaper = Reaper(name, store, config.reap_every, observer, results=results)
         self.census = Census(
             name, store, observer, card=_card(config, types), interval=config.backlog_interval, types=types
         )
-        limits = limits_of(types, host.executors, config)
-        self.watchdog = Watchdog(name, store, self.workers, self.coroutines, observer, limits)
+        seated = self.workers.seated
+        self.stuck = StuckReports(name, store, self.coroutines, config.stuck_after, seated)
+        limits = TimeLimits(name, host.executors, self.coroutines, seated, run.give_up, self.workers.replace)
+        cancels = Cancels(store, self.coroutines)
+        shortest = shortest_limit(types, host.executors, config)
+        self.watchdog = Watchdog(name, store, observer, seated, (limits, cancels, self.stuck), shortest)
         self.fetcher = Fetcher(
             config,
             types,
@@ -99,7 +108,7 @@ class Parts:
             self.heartbeat,
             self.reaper,
             self.census,
-            *((self.watchdog,) if self.watchdog.needed else ()),
+            self.watchdog,
             self.fetcher,
         )
 
@@ -130,7 +139,7 @@ class Parts:
             queue_capacity=self.config.queue_size,
             busy_seconds=self.workers.busy_seconds(),
             longest_running=self.workers.longest_running(),
-            stuck=len(self.watchdog.stuck),
+            stuck=len(self.stuck.stuck) + self.workers.replaced + self.workers.irreplaceable,
         )
 
 

@@ -13,18 +13,21 @@ from ..data import ENCODING_ERRORS
 from ..errors import OutcomeRefused, StoreUnavailable
 from ..logs import bounded_logger_of
 from ..middleware import Chain
-from ..names import LISTED, listed, shown
+from ..names import LISTED, bounded, listed, shown
 from ..observer import Observer
-from ..outcome import Finish, Outcome, describe
+from ..outcome import MAX_ERROR_BYTES, Finish, Outcome
 from ..store import Store
 from .held import Held, HeldJobs
 from .pace import Pace
+from .reports import Reports
 from .service import FIRST_PAUSE, Service, jitter
 
 logger = bounded_logger_of(__name__)
 
 #: Outcomes in one command. While one group is written the next gathers, so the size finds itself.
 GROUP = 500
+#: A step that finds nothing takes this many seconds: as much later may a report come.
+STEP = 0.5
 #: A stop whose time is over still tries once for this many seconds to record what there is.
 LAST_TRY = 0.5
 #: What says that an outcome itself cannot be stored: the server's word, or the encoder's for a
@@ -37,8 +40,13 @@ class Record:
     """An outcome on its way to the store; `duration` is the executor's run time in seconds."""
 
     held: Held
-    outcome: Outcome
+    finish: Finish
     duration: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the attempt ended."""
+        return self.finish.outcome
 
 
 class Recorder(Service):
@@ -46,6 +54,8 @@ class Recorder(Service):
 
     A group that cannot be written is kept and written again until the store
     has answered for it: dropping it would run jobs again that were done.
+
+    What executors report while they run is written here as well; outcomes go first.
 
     Fields: `_kept`, `_size` and `_deadline` belong to the thread (and to `flush` after
     its end); `_incoming` is a queue.
@@ -69,6 +79,7 @@ class Recorder(Service):
         self._done = done
         self._middleware = middleware
         self._incoming: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self.reports = Reports(store)
         self._kept: list[Record] = []
         self._size = GROUP
         self._deadline: float | None = None
@@ -93,6 +104,7 @@ class Recorder(Service):
         if self._kept:
             self._record_part()
             self._done()
+        self.reports.write()
 
     def _record_part(self) -> None:
         """Record the head of what is kept; less of it after every time that no answer came."""
@@ -109,7 +121,7 @@ class Recorder(Service):
     def _gather(self) -> list[Record]:
         group: list[Record] = []
         try:
-            item = self._incoming.get(timeout=1.0)
+            item = self._incoming.get(timeout=STEP)
             while True:
                 if item is not None:
                     group.append(item)
@@ -121,7 +133,7 @@ class Recorder(Service):
         return group
 
     def _record(self, group: list[Record]) -> None:
-        finishes = [Finish(record.held.claim, record.outcome, record.held.due_at) for record in group]
+        finishes = [record.finish for record in group]
         try:
             applied = self._store.transitions.finish(finishes, timeout=self._time_left())
         except UNSTORABLE as error:
@@ -176,14 +188,14 @@ class Recorder(Service):
         record = group[0]
         held = record.held
         logger.error(
-            "the outcome of job %s cannot be stored (%s); the job fails with that error: return less, or other "
+            "the outcome of job %s cannot be stored (%s); it is recorded without its result: return less, or other "
             "values",
             *(shown(held.claim.id), type(error).__name__),
             extra=log_fields(held),
         )
         if record.outcome.error is None:
-            failed = Outcome(error=describe(error, held.attempt))
-            self._record([Record(held, failed, record.duration)])
+            known = Outcome(result_error=f"{type(error).__name__}: {bounded(str(error), MAX_ERROR_BYTES)}")
+            self._record([Record(held, Finish(held.claim, known, held.due_at), record.duration)])
         else:
             self._count([record], {held})  # not even the error: its lease ends it
 

@@ -37,10 +37,12 @@ class _Seat:
     not be for long: `since` is when that began, or when the job in hand did.
     """
 
-    __slots__ = ("busy_seconds", "held", "since", "thread", "waits")
+    __slots__ = ("busy_seconds", "given_up", "held", "loop", "replaced", "since", "thread", "waits")
 
     def __init__(self) -> None:
         self.held: Held | None = None
+        self.loop: Future[None] | None = None
+        self.given_up = self.replaced = False
         self.waits = True
         self.since = 0.0
         self.busy_seconds = 0.0
@@ -61,28 +63,78 @@ class Workers:
     operation, and the interpreter's exit, which refuses new tasks, does not
     matter.
 
+    A thread whose executor does not end, although it should, is replaced:
+    another one takes its seat, and it ends when it comes back from its job.
+
     Fields: `taken_at` is written by all workers (the latest wins, which is
-    meant), `low_water` by who hands over, `_last_words` by `stop`; everything
-    else is immutable after `start`.
+    meant), `low_water` by who hands over, `_last_words` by `stop`. `_lock` guards
+    who sits: `_seats` and `_replaced`, tuples that are replaced whole, and
+    `_former_seconds`. Everything else is immutable after `start`.
+
+    Args:
+        max_stuck: How many threads may be replaced at a time.
     """
 
-    def __init__(self, threads: int, name: str, handle: Callable[[Held], None], freed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        threads: int,
+        name: str,
+        handle: Callable[[Held], None],
+        freed: Callable[[], None],
+        max_stuck: int = 0,
+    ) -> None:
         self.threads = threads
+        self.max_stuck = max_stuck
         self.taken_at = time.monotonic()
         #: At so few jobs that wait for a thread it is time for more.
         self.low_water = 0
         self._handle = handle
         self._freed = freed
         self._ready: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
-        self._seats = [_Seat() for _ in range(threads)]
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"jobpool-{name}-worker")
-        self._loops: list[Future[None]] = []
+        self._lock = threading.RLock()  # a signal handler may stop the pool on top of who looks
+        self._seats = tuple(_Seat() for _ in range(threads))
+        self._replaced: tuple[_Seat, ...] = ()
+        self._former_seconds = 0.0
+        self._executor = ThreadPoolExecutor(threads + max_stuck, thread_name_prefix=f"jobpool-{name}-worker")
         self._last_words = 0
 
     def start(self) -> None:
         """Start all threads."""
         for seat in self._seats:
-            self._loops.append(self._executor.submit(self._loop, seat))
+            seat.loop = self._executor.submit(self._loop, seat)
+
+    def replace(self, held: Held) -> bool:
+        """Let another thread take the place of the one that runs `held`; False if it has to go without it.
+
+        Its executor was told to end, and its outcome is settled without it.
+        """
+        with self._lock:
+            seat = next((seat for seat in self._seats if seat.held is held), None)
+            if seat is None:
+                return True  # it has come back
+            seat.given_up = True
+            if len(self._replaced) >= self.max_stuck or self._last_words:
+                return False
+            other = _Seat()
+            try:
+                other.loop = self._executor.submit(self._loop, other)
+            except RuntimeError:  # the interpreter ends, or there can be no more threads
+                return False
+            seat.replaced = True
+            self._former_seconds += seat.busy_seconds + time.monotonic() - seat.since
+            self._replaced = (*self._replaced, seat)
+            self._seats = (*(one for one in self._seats if one is not seat), other)
+        return True
+
+    @property
+    def replaced(self) -> int:
+        """How many threads have been replaced and have not come back."""
+        return len(self._replaced)
+
+    @property
+    def irreplaceable(self) -> int:
+        """How many threads should be replaced and were not, as too many are already."""
+        return sum(seat.given_up for seat in self._seats)
 
     def hand(self, jobs: list[Held]) -> None:
         """Queue started jobs for the threads; never waits."""
@@ -113,11 +165,13 @@ class Workers:
         self._ready.put(None)  # each thread that ends hands it on to the next
         self._executor.shutdown(wait=False)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        wait(self._loops, timeout)
-        for seat in self._seats:
+        with self._lock:
+            seats, replaced = self._seats, self._replaced  # of whom nobody waits for the outcome
+        wait([seat.loop for seat in seats if seat.loop is not None], timeout)
+        for seat in seats:
             if seat.thread is not None and seat.held is None:
                 seat.thread.join(IDLE_END)  # it has only the word to end before it
-        return not any(seat.thread is not None and seat.thread.is_alive() for seat in self._seats)
+        return not any(seat.thread is not None and seat.thread.is_alive() for seat in (*seats, *replaced))
 
     def running(self) -> list[Held]:
         """Return the jobs whose executors run now."""
@@ -151,8 +205,10 @@ class Workers:
     def busy_seconds(self) -> float:
         """Return the thread time spent in executors so far, the running ones included."""
         now = time.monotonic()
-        done = sum(seat.busy_seconds for seat in self._seats)
-        return done + sum(now - seat.since for seat in self._seats if seat.held is not None)
+        with self._lock:
+            seats, former = self._seats, self._former_seconds
+        done = former + sum(seat.busy_seconds for seat in seats)
+        return done + sum(now - seat.since for seat in seats if seat.held is not None)
 
     def longest_running(self) -> float:
         """Return for how many seconds the longest running executor has run; 0 when idle."""
@@ -162,7 +218,7 @@ class Workers:
     @property
     def ended(self) -> int:
         """How many threads were there and have ended."""
-        return sum(loop.done() for loop in self._loops)
+        return sum(seat.loop is not None and seat.loop.done() for seat in self._seats)
 
     def between_jobs(self, since: float) -> int:
         """Return how many threads have neither had a job in hand nor waited for one since a monotonic instant."""
@@ -171,7 +227,9 @@ class Workers:
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is one of the threads."""
-        return any(seat.thread is threading.current_thread() for seat in self._seats)
+        with self._lock:
+            seats = (*self._seats, *self._replaced)
+        return any(seat.thread is threading.current_thread() for seat in seats)
 
     def _loop(self, seat: _Seat) -> None:
         seat.thread = threading.current_thread()
@@ -192,7 +250,20 @@ class Workers:
                 now = time.monotonic()
                 seat.busy_seconds += now - seat.since
                 seat.since = now
-                seat.held = None
-                self._freed()  # only now does `free` count this thread
-                seat.waits = True
+                stays = self._leave(seat, held)
+            if not stays:
+                return
+            self._freed()  # only now does `free` count this thread
+            seat.waits = True
         self._ready.put(None)
+
+    def _leave(self, seat: _Seat, held: Held) -> bool:
+        """Note that the thread is done with `held`; False if it has been replaced, and is to end."""
+        if held.told is None:  # nobody who was not told is replaced
+            seat.held = None
+            return True
+        with self._lock:
+            seat.held = None
+            seat.given_up = False
+            self._replaced = tuple(other for other in self._replaced if other is not seat)
+            return not seat.replaced
