@@ -81,8 +81,8 @@ def _with_result(result: Any, limit: int, held: Held) -> Outcome:
     if size <= limit:
         return Outcome(result=result)
     why = (
-        f"the result has {size} bytes and may have {limit}: return less, or a reference to where it is; data_limit "
-        "of the JobManager is the limit"
+        f"the result has {size} bytes and may have {limit}, data_limit of the JobManager: return less, or a "
+        "reference to where it is"
     )
     logger.warning("job %s succeeded, but %s", shown(held.claim.id), why, extra=log_fields(held))
     return Outcome(result_error=why)

@@ -26,7 +26,7 @@ STORE_TIME = 2.0
 
 
 class Cancels:
-    """Asks the store which of the running jobs somebody wants to end. Threads: the watchdog; `_ask_at` is its own."""
+    """Asks the store which of the running jobs are to end. Threads: the watchdog; `_ask_at` is its own."""
 
     def __init__(self, store: Store, coroutines: Coroutines) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Cancels:
         self._ask_at = 0.0
 
     def look(self, seated: Sequence[Seated]) -> None:
-        """Tell the executors of cancelled jobs; one question for all of them, and none if nothing runs for long."""
+        """Tell the executors of cancelled jobs; one question for all, none if nothing runs for long."""
         now = time.monotonic()
         long = {
             one.held.claim: one

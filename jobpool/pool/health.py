@@ -132,8 +132,8 @@ def _workers(parts: Parts, now: float) -> str | None:
         return f"{workers.ended} of {workers.threads} threads have ended"
     if workers.irreplaceable:
         return (
-            f"{workers.irreplaceable} of {workers.threads} threads are stuck in executors that did not end at their "
-            f"timeout, {workers.replaced} more are replaced already: restart the process"
+            f"{workers.irreplaceable} of {workers.threads} threads are stuck in executors that did not end at "
+            f"their timeout, {workers.replaced} more are replaced already: restart the process"
         )
     hanging = workers.between_jobs(now - _patience(parts))
     if hanging:

@@ -188,8 +188,8 @@ class Recorder(Service):
         record = group[0]
         held = record.held
         logger.error(
-            "the outcome of job %s cannot be stored (%s); it is recorded without its result: return less, or other "
-            "values",
+            "the outcome of job %s cannot be stored (%s); it is recorded without its result: return less, or "
+            "other values",
             *(shown(held.claim.id), type(error).__name__),
             extra=log_fields(held),
         )

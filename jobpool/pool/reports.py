@@ -36,7 +36,7 @@ class Reports:
         """Hear that an executor has something to report; never waits."""
         self._news.put(held)
 
-    def look(self, seated: Sequence[Seated]) -> None:
+    def look(self, seated: Sequence[Seated]) -> None:  # noqa: ARG002
         """Write what is due, as a duty of the watchdog; a failure is of no harm there."""
         try:
             self.write()

@@ -94,8 +94,8 @@ class TimeLimits:
             return
         replaced = self._replace is not None and self._replace(held)
         logger.warning(
-            "job %s of type %s did not end when it was told to: attempt %d is recorded as timed out, its thread in "
-            "pool %s is stuck%s:\n%s",
+            "job %s of type %s did not end when it was told to: attempt %d is recorded as timed out, its thread "
+            "in pool %s is stuck%s:\n%s",
             *(shown(held.claim.id, LISTED), shown(held.type, LISTED), held.attempt, shown(self._pool, LISTED)),
             " and replaced" if replaced else ", and not replaced: too many are (max_stuck)",
             stack.rstrip(),

@@ -117,7 +117,7 @@ def _to_stuck(item: Mapping[str, Any]) -> Stuck:
 
 
 def expiry(seconds: str) -> Document:
-    """Return the expression of when a job that ends now is deleted, from its field `seconds`; never without one."""
+    """Return the expression of when a job that ends now is deleted, from its field `seconds`, if it has one."""
     later = {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}
     return {"$cond": [{"$isNumber": seconds}, later, "$$REMOVE"]}
 
