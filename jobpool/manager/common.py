@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from ..errors import PoolStateError
+from ..executors import Executors
 from ..hooks import Guarded
 from ..metrics import Buckets, Metrics, Registry
 from ..middleware import Middleware, chain_of
@@ -28,6 +29,9 @@ class Common(Generic[_Store]):
 
     Threads: those of the manager. `_closed` is written by `close` alone.
     """
+
+    #: Of a manager that runs no jobs there are none, and the data of any type are taken as they are.
+    executors = Executors()
 
     def __init__(
         self,

@@ -8,7 +8,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 from ..errors import InvalidJob
+from ..executors import Executors
 from ..job import Created, Job
+from ..middleware import Chain, creating
 from ..names import check_int, shown
 from ..observer import Observer
 from ..request import JobRequest, request_of
@@ -38,6 +40,14 @@ class Producer(Protocol):
         """Where spans go."""
 
     @property
+    def middleware(self) -> Chain | None:
+        """The hooks of the user; None if there are none."""
+
+    @property
+    def executors(self) -> Executors:
+        """What checks the data of their types."""
+
+    @property
     def store(self) -> Core:
         """The store; refused once the manager is closed."""
 
@@ -57,6 +67,11 @@ def document_of(request: JobRequest, now: datetime, trace: StoredContext | None 
         created_at=now,
         trace=trace,
     )
+
+
+def _requested(job: JobLike, manager: Producer) -> JobRequest:
+    """Return the request that a mapping means, its data checked if their executor is known here."""
+    return request_of(manager.executors.stored_job(job), manager.data_limit)
 
 
 class Creating:
@@ -87,18 +102,18 @@ class Creating:
         if isinstance(type, str):
             if more:
                 raise InvalidJob("create takes a type and its data, or any number of mappings")
-            return await self._create(self._request(type=type, data=data, **fields), on_duplicate, session)
+            return await self._create(self._request(type, data, fields), on_duplicate, session)
         if fields:
             raise InvalidJob(f"with mappings, put {', '.join(sorted(fields))} into them")
         jobs = [type] if data is None and not more else [type, data, *more]
-        limit = self._manager.data_limit
-        requests = [request_of(job, limit) for job in jobs]  # all checked before one is stored
+        requests = [_requested(job, self._manager) for job in jobs]  # all checked before one is stored
         created = [await self._create(request, on_duplicate, session) for request in requests]
         return created[0] if len(jobs) == 1 else created
 
-    def _request(self, **fields: Any) -> JobRequest:
+    def _request(self, type: str, data: Any, fields: Mapping[str, Any]) -> JobRequest:
+        stored = self._manager.executors.stored(type, data)
         try:
-            return JobRequest(**fields, limit=self._manager.data_limit)
+            return JobRequest(type=type, data=stored, **fields, limit=self._manager.data_limit)
         except TypeError:
             known = JobRequest.__dataclass_fields__
             unknown = ", ".join(sorted(set(fields) - set(known)))
@@ -110,7 +125,8 @@ class Creating:
             store = await self._ready_for(session)
             try:
                 document = document_of(request, await _now(store), span.context)
-                job, result = await store.creation.create(document, on_duplicate, session)
+                with creating(manager.middleware, [request]):
+                    job, result = await store.creation.create(document, on_duplicate, session)
             except Exception:
                 manager.observer.jobs_created(request.type, "error", 1)
                 raise
@@ -194,7 +210,7 @@ class Batches:
         requests: list[JobRequest] = []
         try:
             for job in jobs:
-                requests.append(request_of(job, self._manager.data_limit))
+                requests.append(_requested(job, self._manager))
         except InvalidJob as error:
             stored = len(self._ids)
             place = (stored if first is None else first) + len(requests)
@@ -208,7 +224,8 @@ class Batches:
         requests = list({request.job_id: request for request in batch}.values())
         documents = [document_of(request, now, self._span.context) for request in requests]
         try:
-            answer = await self._store.creation.create_many(documents, self._on_duplicate, self._session)
+            with creating(self._manager.middleware, requests):
+                answer = await self._store.creation.create_many(documents, self._on_duplicate, self._session)
         except Exception:
             self._count(requests, "error")
             raise
