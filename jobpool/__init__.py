@@ -13,6 +13,7 @@ from .job import Created, Job, JobError, State, Stuck
 from .job_logs import JobLogFilter
 
 if TYPE_CHECKING:
+    from .aio import AsyncJobManager
     from .ids import job_id
     from .manager import JobManager
     from .middleware import Middleware
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: What needs the driver is imported at its first use: every pytest run loads the plugin, and this package with it.
 _LATER = {
+    "AsyncJobManager": "aio",
     "JobManager": "manager",
     "Middleware": "middleware",
     "StopReport": "pool",
@@ -31,6 +33,7 @@ _LATER = {
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
+    "AsyncJobManager",
     "Backoff",
     "Created",
     "CurrentJob",

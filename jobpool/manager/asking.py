@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import datetime
+from math import inf
 from typing import Protocol, TypedDict, Unpack
 
 from ..backlog import Backlog
-from ..errors import InvalidConfiguration
+from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
 from ..job import Job, State
-from ..names import MAX_ID, check_int, check_name
+from ..names import MAX_ID, check_int, check_name, check_seconds, shown
+from ..pool.looks import Looks, not_final
 from ..store.core import Core
 from ..store.queries import Selection
+
+#: Ten years, in seconds.
+LONGEST_WAIT = 10 * 365 * 86400.0
 
 
 class Reader(Protocol):
@@ -70,6 +76,24 @@ class Asking:
         """Count the jobs that are not done with; no index is created."""
         return await self._manager.store.census.backlog()
 
+    async def wait(self, id: str, timeout: float | None) -> Job:
+        """Wait until a job is final and return it: looks with pauses in between, for those without threads."""
+        id = check_name(id, "id", longest=MAX_ID)
+        check_wait(timeout)
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        store, looks = await self._ready(), Looks()
+        while True:
+            began = time.monotonic()  # before the look: what ended in time is seen
+            found = await self._manager.store.finals.look([id])
+            if found.final:
+                return found.final[0]
+            if found.missing:
+                raise JobNotFound(f"no job {shown(id)} in {store.name}")
+            if began >= deadline:
+                raise WaitTimeout(not_final(found.states, 1, timeout))
+            looks.looked(began)
+            await store.driver.pause(max(0.0, min(looks.next(), deadline) - time.monotonic()))
+
     async def remove(self, id: str) -> bool:
         """Delete a job that nobody holds."""
         id = check_name(id, "id", longest=MAX_ID)
@@ -96,3 +120,9 @@ class Asking:
         store = self._manager.store
         await store.contact.ready()
         return store
+
+
+def check_wait(timeout: float | None) -> None:
+    """Refuse seconds to wait that are none; None is as long as it takes."""
+    if timeout is not None:
+        check_seconds(timeout, "timeout", 0, LONGEST_WAIT)

@@ -23,6 +23,9 @@ from ..tracing import StoredContext, Tracing
 
 JobLike = Mapping[str, Any]
 
+#: Jobs of one `insert_many`: the driver splits at 100,000, and a lost reply leaves this many in doubt.
+CREATE_BATCH = 1000
+
 
 class Producer(Protocol):
     """A manager, as creating sees it."""
@@ -149,7 +152,7 @@ class Creating:
         check_int(batch_size, "batch_size", 1, 100_000)
         if isinstance(jobs, Mapping | str):
             raise InvalidJob("create_many takes several jobs; use create for one")
-        if not isinstance(jobs, Iterable | AsyncIterable):
+        if not isinstance(jobs, self._manager.store.driver.iterables):
             raise InvalidJob(f"create_many takes an iterable of mappings, not {type(jobs).__name__}")
         with self._manager.tracing.create_many() as span:
             store = await self._ready_for(session)

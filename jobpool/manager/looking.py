@@ -9,15 +9,12 @@ from itertools import chain
 from ..backlog import Backlog
 from ..errors import InvalidJob
 from ..job import Job, State
-from ..names import MAX_ID, check_name, check_seconds
+from ..names import MAX_ID, check_name
 from ..pool.waiting import Waiting
 from ..store.driver import run
 from ..waitable import remember
-from .asking import Selected
+from .asking import Selected, check_wait
 from .base import Base
-
-#: Ten years, in seconds.
-LONGEST_WAIT = 10 * 365 * 86400.0
 
 
 class Looking(Base):
@@ -132,8 +129,7 @@ class Looking(Base):
 
     def _rounds(self, ids: list[str], timeout: float | None) -> Iterator[list[Job]]:
         """Check what was given, now, and return an iterator over the jobs as they end."""
-        if timeout is not None:
-            check_seconds(timeout, "timeout", 0, LONGEST_WAIT)
+        check_wait(timeout)
         self.store.ready()
         rounds = Waiting(self, self._waits, ids, timeout).rounds()
         return ([remember(job, self) for job in jobs] for jobs in rounds)

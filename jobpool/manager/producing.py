@@ -10,11 +10,8 @@ from ..job import Created, Job
 from ..store.creation import KEEP
 from ..store.driver import Session, run
 from ..waitable import remember
-from .creating import JobLike, document_of
+from .creating import CREATE_BATCH, JobLike, document_of
 from .looking import Looking
-
-#: Jobs of one `insert_many`: the driver splits at 100,000, and a lost reply leaves this many in doubt.
-CREATE_BATCH = 1000
 
 
 class Producing(Looking):

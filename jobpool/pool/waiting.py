@@ -5,31 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from math import inf
 
 from ..errors import JobNotFound, StoreError, WaitTimeout
 from ..job import Job
-from ..names import LISTED, listed, shown
+from ..names import listed
+from ..store.driver import run
 from ..store.finals import Look
 from .host import Host
+from .looks import Looks, not_final
 from .notifier import MOST_IDS
-from .service import jitter
 from .waiter import Waiter
 from .waits import Waits
 
-#: Seconds between two looks: at first, by what they grow, and at most.
-FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 0.01, 1.5, 1.0
-#: Who is told of ends looks all the same, for what a stream that went deaf has not told.
-COVERED_PAUSE = 5.0
-#: Looking must not be what the server is busy with: it rests for so many times what the last look took, ...
-REST = 10.0
-#: ... but no longer than this.
-LONGEST_REST = 10.0
 #: A wait that is over sooner needs no change stream: opening one takes some milliseconds.
 MOMENT = 0.05
-#: Jobs named in a message.
-NAMED = 3
 
 
 class Waiting:
@@ -53,10 +43,7 @@ class Waiting:
         self._left = dict.fromkeys(ids, "")
         self._waiter = Waiter(frozenset())
         self._registered = False
-        self._pause = FIRST_PAUSE
-        self._looked_at = -inf
-        self._rest = 0.0
-        self._jitter = jitter()
+        self._looks = Looks()
 
     def rounds(self) -> Iterator[list[Job]]:
         """Yield the jobs as they turn out to be final, the earlier ones first.
@@ -76,7 +63,7 @@ class Waiting:
                 if found.missing:
                     raise JobNotFound(f"no job {listed(found.missing)} in {self._host.store.name}")
                 if last and self._left:
-                    raise WaitTimeout(self._not_final())
+                    raise WaitTimeout(not_final(self._left, self._count, self._timeout))
                 self._register()
                 self._waiter.wait(max(0.0, min(self._look_at, self._deadline) - time.monotonic()))
         finally:
@@ -88,7 +75,7 @@ class Waiting:
         everything = None in news or began >= min(self._look_at, self._deadline)
         ids = list(self._left) if everything else [id for id in self._left if id in news]
         try:
-            found = self._host.store.finals.look(ids)
+            found = run(self._host.store.finals.look(ids))
         except StoreError:
             _ = self._host.store  # if it was closed meanwhile, that is the reason
             raise
@@ -96,19 +83,12 @@ class Waiting:
         for job in found.final:
             del self._left[job.id]
         if everything:
-            self._looked(began)
+            self._looks.looked(began)
         return found
-
-    def _looked(self, began: float) -> None:
-        """Plan the next look at all of them."""
-        self._looked_at, self._jitter = time.monotonic(), jitter()
-        self._rest = min(REST * (self._looked_at - began), LONGEST_REST)
-        self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
 
     @property
     def _look_at(self) -> float:
-        pause = COVERED_PAUSE if self._waiter.covered else self._pause
-        return self._looked_at + max(pause * self._jitter, self._rest)
+        return self._looks.next(covered=self._waiter.covered)
 
     def _register(self) -> None:
         """Have the ends of the jobs told, if it takes long, they are few, and the server has change streams.
@@ -122,18 +102,6 @@ class Waiting:
         if not self._registered and self._host.store.ready().replicated:
             self._registered = True
             self._waits.add(self._waiter)
-
-    def _not_final(self) -> str:
-        """Return what is still waited for, in words."""
-        after = f"after {self._timeout:g} s"
-        if self._count == 1:
-            (id, state) = next(iter(self._left.items()))
-            return f"job {shown(id)} is {state} {after}; it goes on regardless"
-        some = ", ".join(f"{shown(id, LISTED)} ({state})" for id, state in islice(self._left.items(), NAMED))
-        more = ", ..." if len(self._left) > NAMED else ""
-        return (
-            f"{len(self._left)} of {self._count} jobs are not final {after}: {some}{more}; they go on regardless"
-        )
 
 
 def _ended_at(job: Job) -> datetime:

@@ -13,7 +13,6 @@ from .cancelling import Cancelling
 from .claiming import ClaimStrategy, make_strategy
 from .core import Core
 from .driver import Session, run
-from .finals import Finals
 from .purging import Purging
 from .reaping import Reaping
 from .server import Server
@@ -35,7 +34,6 @@ class Store(Core):
         self.reaping = Reaping(self._connection)
         self.cancelling = Cancelling(self._connection)
         self.purging = Purging(self._connection)
-        self.finals = Finals(self._connection)
         self.clock = self._connection.clock
         #: What everybody who uses this store tells of its troubles.
         self.trouble = Trouble(self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ParamSpec, TypeVar
 
@@ -34,6 +34,7 @@ class Awaited:
     client_class = AsyncMongoClient
     database_class = AsyncDatabase
     session_class = AsyncClientSession
+    iterables = (Iterable, AsyncIterable)
 
     async def call(self, method: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
         """Call it; the task waits.

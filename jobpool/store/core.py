@@ -13,6 +13,7 @@ from .connection import Connection
 from .contact import Contact
 from .creation import Creation
 from .driver import BLOCKING, Driver
+from .finals import Finals
 from .presence import Presence
 from .queries import Queries
 
@@ -39,6 +40,7 @@ class Core:
         self.contact = Contact(self._connection)
         self.creation = Creation(self._connection)
         self.queries = Queries(self._connection)
+        self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)
         self.census = Census(self._connection, self.presence)
         self.now = self._connection.now

@@ -10,7 +10,7 @@ thread, without an event loop, for less than a microsecond per call.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -39,6 +39,10 @@ class Driver(Protocol):
     def session_class(self) -> type[Any]:
         """What transactions are made in."""
 
+    @property
+    def iterables(self) -> tuple[type[Any], ...]:
+        """What is read item by item."""
+
     async def call(self, method: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
         """Call a method of the driver and return its reply."""
 
@@ -55,6 +59,7 @@ class Blocking:
     client_class = MongoClient
     database_class = pymongo.database.Database
     session_class = ClientSession
+    iterables = (Iterable,)
 
     async def call(self, method: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
         """Call it; the thread waits."""

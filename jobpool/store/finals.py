@@ -44,9 +44,10 @@ class Finals:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    def look(self, ids: Sequence[str]) -> Look:
+    async def look(self, ids: Sequence[str]) -> Look:
         """Return how the jobs with these ids are; ids differ from each other.
 
         Raises:
@@ -54,15 +55,14 @@ class Finals:
         """
         found, rest = Look(), iter(ids)
         while chunk := list(islice(rest, CHUNK)):
-            self._look(chunk, found)
+            await self._look(chunk, found)
         return found
 
-    def _look(self, ids: list[str], found: Look) -> None:
+    async def _look(self, ids: list[str], found: Look) -> None:
         seen = set()
         with self._connection.call("find", what=f"waiting for {listed(ids)}"):
-            documents: list[dict[str, Any]] = list(
-                self._jobs.aggregate([{"$match": {"_id": {"$in": ids}}}, _SHOWN])
-            )
+            cursor = await self._call(self._jobs.aggregate, [{"$match": {"_id": {"$in": ids}}}, _SHOWN])
+            documents: list[dict[str, Any]] = await self._call(cursor.to_list)
         for document in documents:
             id, state = document["_id"], document["state"]
             seen.add(id)

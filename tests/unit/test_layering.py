@@ -45,6 +45,7 @@ LAYERS = [
         "pool",
         "metrics",
         "manager",
+        "aio",
         "__init__",
         "embedded",
         "demo",

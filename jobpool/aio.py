@@ -1,0 +1,250 @@
+"""AsyncJobManager: producer and reader for services that run in an event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterable
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from .backlog import Backlog
+from .job import Created, Job, State
+from .manager.common import MIB, Common
+from .manager.creating import CREATE_BATCH, JobLike
+from .metrics import Buckets, Registry
+from .middleware import Middleware
+from .store.connection import closing
+from .store.core import Core
+from .store.creation import KEEP
+
+if TYPE_CHECKING:
+    from .store.awaited import AsyncClient, Database, Session
+
+
+class AsyncJobManager(Common[Core]):
+    """Creates jobs and looks at them, from an event loop; on PyMongo's `AsyncMongoClient`.
+
+    It runs no jobs: that is for a `JobManager`, here or in any other process.
+    Names, arguments, answers and errors are those of `JobManager`, and so are
+    ids and documents: equal work is one job, whoever creates it.
+
+    A task that is cancelled in a call is a caller who got no answer: what it
+    asked for may or may not have happened. Calling again with the same
+    arguments is safe, as after `StoreUnavailable`.
+
+    Args:
+        database: The name of a database, or a pymongo `AsyncDatabase`.
+        uri, collection, write_concern, timeout, data_limit: See `JobManager`.
+        client: A pymongo `AsyncMongoClient` to use. It is not closed.
+        registry, buckets, tracer_provider, middleware: See `JobManager`. A
+            manager of each kind may have the same registry.
+
+    Raises:
+        InvalidConfiguration: An argument cannot be used, or PyMongo is older than 4.9.
+
+    Nothing is sent before the first operation, which also sees to the
+    indexes. Usable as an asynchronous context manager.
+
+    Threads: one, that of the event loop in which it is first used; any number
+    of its tasks. Not usable in a forked child.
+    """
+
+    def __init__(
+        self,
+        database: str | Database,
+        *,
+        uri: str | None = None,
+        client: AsyncClient | None = None,
+        collection: str = "jobs",
+        write_concern: str | int = "majority",
+        timeout: float = 10.0,
+        data_limit: int = MIB,
+        registry: Registry | None = None,
+        buckets: Buckets | None = None,
+        tracer_provider: Any = None,
+        middleware: Iterable[Middleware] = (),
+    ) -> None:
+        from .store.awaited import AWAITED  # says so if the driver is too old
+
+        super().__init__(
+            cast("Any", database),
+            AWAITED,
+            partial(Core, driver=AWAITED),
+            uri=uri,
+            client=cast("Any", client),
+            collection=collection,
+            write_concern=write_concern,
+            timeout=timeout,
+            data_limit=data_limit,
+            registry=registry,
+            buckets=buckets,
+            tracer_provider=tracer_provider,
+            middleware=middleware,
+        )
+
+    @overload
+    async def create(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        id: str | None = None,
+        priority: int = 0,
+        run_at: datetime | None = None,
+        delay: float | None = None,
+        max_attempts: int | None = None,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+    ) -> Job: ...
+
+    @overload
+    async def create(
+        self, type: JobLike, /, *, on_duplicate: str = KEEP, session: Session | None = None
+    ) -> Job: ...
+
+    @overload
+    async def create(
+        self,
+        type: JobLike,
+        data: JobLike,
+        /,
+        *more: JobLike,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+    ) -> list[Job]: ...
+
+    async def create(
+        self,
+        type: str | JobLike,
+        data: Any = None,
+        *more: JobLike,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+        **fields: Any,
+    ) -> Job | list[Job]:
+        """Create a job, at most once per id, and return it as it is stored; see `JobManager.create`.
+
+        Args:
+            session: An `AsyncClientSession`: create it in its transaction.
+        """
+        theirs = cast("Any", session)
+        return await self._creating.create(type, data, more, fields, on_duplicate=on_duplicate, session=theirs)
+
+    async def create_many(
+        self,
+        jobs: Iterable[JobLike] | AsyncIterable[JobLike],
+        *,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+        batch_size: int = CREATE_BATCH,
+    ) -> Created:
+        """Create any number of jobs, a batch per round trip; see `JobManager.create_many`.
+
+        Checking a batch takes some 20 ms of the event loop per 1,000 small jobs.
+        A smaller ``batch_size`` lets others in more often.
+
+        Args:
+            jobs: Mappings, from an iterable or an asynchronous iterable. Leave
+                a list and what is in it alone until this returns.
+        """
+        theirs = cast("Any", session)
+        return await self._creating.create_many(
+            jobs, on_duplicate=on_duplicate, session=theirs, batch_size=batch_size
+        )
+
+    async def get(self, id: str) -> Job:
+        """Return a snapshot of one job, or raise `JobNotFound`."""
+        return await self._asking.get(id)
+
+    async def find(
+        self,
+        *,
+        type: str | None = None,
+        state: State | str | None = None,
+        ids: Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        after: Job | None = None,
+        oldest_first: bool = False,
+    ) -> list[Job]:
+        """Return jobs by the time they were created, newest first, a page at a time; see `JobManager.find`."""
+        return await self._asking.find(
+            limit=limit,
+            after=after,
+            oldest_first=oldest_first,
+            type=type,
+            state=state,
+            ids=ids,
+            since=since,
+            until=until,
+        )
+
+    async def count(
+        self,
+        *,
+        type: str | None = None,
+        state: State | str | None = None,
+        ids: Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Return how many jobs there are; see `find`."""
+        return await self._asking.count(type=type, state=state, ids=ids, since=since, until=until)
+
+    async def backlog(self) -> Backlog:
+        """Count the jobs that are not done with, and the pools that live; see `JobManager.backlog`."""
+        return await self._asking.backlog()
+
+    async def wait(self, id: str, timeout: float | None = None) -> Job:
+        """Wait until a job is final and return it; see `JobManager.wait`.
+
+        It looks again and again, at first after 10 ms, later once a second.
+        """
+        return await self._asking.wait(id, timeout)
+
+    async def remove(self, id: str) -> bool:
+        """Delete a job and return whether it was there; see `JobManager.remove`."""
+        return await self._asking.remove(id)
+
+    async def remove_many(
+        self,
+        *,
+        type: str | None = None,
+        state: State | str | None = None,
+        ids: Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        all: bool = False,
+    ) -> int:
+        """Delete the jobs meant that are neither claimed nor running; see `JobManager.remove_many`."""
+        return await self._asking.remove_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
+
+    async def ensure_indexes(self) -> list[str]:
+        """Create what is missing of the indexes now; return the names of those created."""
+        return await self._asking.ensure_indexes()
+
+    async def close(self) -> None:
+        """Close a client made here. May be repeated, also after a call that was cancelled.
+
+        In a forked child it does nothing: the client belongs to the parent.
+        """
+        if os.getpid() != self._pid:
+            return
+        self._closed = True
+        if self._owned_client is not None:
+            await closing(self._owned_client, self._store.driver)
+            self._owned_client = None
+
+    async def __aenter__(self) -> AsyncJobManager:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncJobManager {self._store.name}>"
