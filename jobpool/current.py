@@ -278,11 +278,18 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         """As `Logger.log`, of the line that called."""
         super().log(level, msg, *args, **{"stacklevel": 2, **kwargs})
         if self._keep is not None and level >= logging.INFO:
-            self._keep(level, str(msg) % args if args else str(msg))
+            self._keep(level, _line(msg, args))
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Return the arguments of the call to the logger."""
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+
+
+def _line(msg: object, args: tuple[Any, ...]) -> str:
+    try:
+        return str(msg) % args if args else str(msg)
+    except Exception:  # noqa: BLE001  (logging itself only prints such an error)
+        return str(msg)
 
 
 def log_fields(held: HeldJob) -> dict[str, object]:

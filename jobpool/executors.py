@@ -6,16 +6,18 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from .backoff import Backoff, Delays, delays_of
 from .errors import InvalidConfiguration, InvalidData, InvalidJob, UnknownType
+from .isolation import check_isolable
 from .names import check_int, check_name, check_seconds, shown
 from .retention import Retention, retention_of
 from .signals import Retry
 from .validation import Validator, validator_of, words_of
 
 MAX_ATTEMPTS = 1000
+PROCESS = "process"
 MAX_SNOOZES = 1_000_000
 #: Seconds of `timeout` and of a pool's `stuck_after`.
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.1, 365 * 86400.0
@@ -57,6 +59,10 @@ class Executor:
         keep_result: Seconds after which the result is deleted, and only that.
         log_lines: How many of its last lines, by ``current_job().log`` and
             ``.logger``, are kept with the job; 0 keeps none.
+        isolation: ``"process"`` runs it in a child process, for work that keeps
+            a core busy or may crash: it is killed at its timeout or when the
+            job is cancelled, and takes nobody along when it dies. `fn` must be
+            a function at the top of a module, called with ``(data)``.
         data: What the data must be: a pydantic model class, a dataclass, or a
             function that returns what `fn` is called with or raises; see
             `jobpool.validation`. Checked before a job is created where its
@@ -77,6 +83,7 @@ class Executor:
     keep_cancelled: float | None = field(default=None, kw_only=True)
     keep_result: float | None = field(default=None, kw_only=True)
     log_lines: int = field(default=0, kw_only=True)
+    isolation: str | None = field(default=None, kw_only=True)
     data: Any = field(default=None, kw_only=True)
     delays: Delays = field(init=False, repr=False, compare=False)
     retention: Retention | None = field(init=False, repr=False, compare=False)
@@ -93,12 +100,18 @@ class Executor:
         _check_classes(self.retry_on, "retry_on")
         _check_classes(self.give_up_on, "give_up_on")
         check_seconds(self.grace, "grace", 0, LONGEST_LIMIT)
+        if self.isolation not in (None, PROCESS):
+            raise InvalidConfiguration(f"isolation must be None or {PROCESS!r}, not {shown(self.isolation)}")
         keep = retention_of(self.keep_succeeded, self.keep_failed, self.keep_cancelled, self.keep_result)
         object.__setattr__(self, "retention", keep)
         object.__setattr__(self, "validator", validator_of(self.data))
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT)
         object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
+        if self.isolation is not None:
+            check_isolable(self.fn, defined=False)
+            if self.wants_manager:
+                raise InvalidConfiguration("an executor in a child process takes (data): the manager stays here")
 
     def __call__(self, data: Any, manager: Any) -> Any:
         """Call the function as it wants to be called; a coroutine comes back as such.
@@ -109,6 +122,10 @@ class Executor:
         if self.validator is not None:
             data = self.validator.check(data)
         return self.fn(data, manager) if self.wants_manager else self.fn(data)
+
+    def validated(self, data: Any) -> Any:
+        """Return what the function is called with for `data`; raise `InvalidData` if they do not pass."""
+        return data if self.validator is None else self.validator.check(data)
 
     def retries(self, error: BaseException) -> bool:
         """Say whether an attempt that raised `error` may be tried again, if attempts are left."""
@@ -159,6 +176,25 @@ def _wants_manager(fn: Callable[..., Any]) -> bool:
     return len(required) == 2
 
 
+class Rules(TypedDict, total=False):
+    """The rules of `Executor` as keyword arguments."""
+
+    max_attempts: int
+    backoff: BackoffLike
+    retry_on: Classes | None
+    give_up_on: Classes
+    max_snoozes: int
+    timeout: float | None
+    grace: float
+    keep_succeeded: float | None
+    keep_failed: float | None
+    keep_cancelled: float | None
+    keep_result: float | None
+    log_lines: int
+    isolation: str | None
+    data: Any
+
+
 class Executors:
     """The executors of one manager, by type.
 
@@ -183,7 +219,7 @@ class Executors:
         return self._by_type[type]
 
     def stored(self, type: object, data: Any) -> Any:
-        """Return what is stored for `data`: of a type without an executor here, as given; see `Executor.stored`."""
+        """Return what is stored for `data`, as given if its type has no executor here; see `Executor.stored`."""
         if not self._checking or not isinstance(type, str) or type not in self._checking:
             return data
         return self._checking[type].stored(type, data)

@@ -13,6 +13,8 @@ from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
 from ..job import Job, State
 from ..names import MAX_ID, check_int, check_name, check_seconds, shown
 from ..pool.looks import Looks, not_final
+from ..retention import LONGEST
+from ..store.cancelling import Cancelled
 from ..store.core import Core
 from ..store.queries import Selection
 
@@ -94,6 +96,25 @@ class Asking:
             looks.looked(began)
             await store.driver.pause(max(0.0, min(looks.next(), deadline) - time.monotonic()))
 
+    async def cancel(self, id: str) -> Job:
+        """Cancel a job, or ask who runs it to end it."""
+        id = check_name(id, "id", longest=MAX_ID)
+        store = await self._ready()
+        return await store.cancelling.cancel(id)
+
+    async def cancel_many(self, *, all: bool, **selected: Unpack[Selected]) -> Cancelled:
+        """Cancel the jobs meant."""
+        selection = _meant("cancel_many", "cancels", all, Selection(**selected))
+        store = await self._ready()
+        return await store.cancelling.cancel_many(selection)
+
+    async def purge(self, older_than: float, **selected: Unpack[Selected]) -> int:
+        """Delete the final jobs meant, by their age."""
+        check_seconds(older_than, "older_than", 0, LONGEST)
+        selection = Selection(**selected)
+        store = await self._ready()
+        return await store.purging.purge(selection, older_than)
+
     async def remove(self, id: str) -> bool:
         """Delete a job that nobody holds."""
         id = check_name(id, "id", longest=MAX_ID)
@@ -102,11 +123,7 @@ class Asking:
 
     async def remove_many(self, *, all: bool, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds."""
-        selection = Selection(**selected)
-        if not selection.filter() and not all:
-            raise InvalidConfiguration(
-                "remove_many without a selection deletes every job: say all=True if you mean it"
-            )
+        selection = _meant("remove_many", "deletes", all, Selection(**selected))
         store = await self._ready()
         return await store.queries.remove_many(selection)
 
@@ -126,3 +143,10 @@ def check_wait(timeout: float | None) -> None:
     """Refuse seconds to wait that are none; None is as long as it takes."""
     if timeout is not None:
         check_seconds(timeout, "timeout", 0, LONGEST_WAIT)
+
+
+def _meant(name: str, does: str, all: bool, selection: Selection) -> Selection:
+    """Return `selection`; raise `InvalidConfiguration` if it means every job and nobody said so."""
+    if not selection.filter() and not all:
+        raise InvalidConfiguration(f"{name} without a selection {does} every job: say all=True if you mean it")
+    return selection

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..job import Job, State
-from ..names import MAX_ID, check_name
+from ..store.cancelling import Cancelled
 from ..store.driver import run
 from .asking import Selected
 from .base import Base
@@ -16,10 +16,65 @@ class Changing(Base):
     """Cancels and removes jobs."""
 
     def cancel(self, id: str) -> Job:
-        """Cancel a job that is pending and return it; its state says whether it was."""
-        id = check_name(id, "id", longest=MAX_ID)
-        self.store.ready()
-        return self.store.queries.cancel(id)
+        """Cancel a job and return it as it is then.
+
+        Its `state` says what happened. ``cancelled``: it waited, or no executor
+        was called for it yet, and none will be. ``running``: it runs, and its
+        executor is told within about a second; `Job.cancel_requested_at` says
+        since when. A coroutine is cancelled, a child process killed, a function
+        can ask ``current_job().cancelled``. However that attempt ends, no other
+        follows. Any other state: it was final before.
+
+        Raises:
+            JobNotFound: There is none.
+            StoreUnavailable: It may or may not be cancelled. Repeating is safe.
+        """
+        return run(self._asking.cancel(id))
+
+    def cancel_many(
+        self,
+        *,
+        type: str | None = None,
+        state: State | str | None = None,
+        ids: Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        all: bool = False,
+    ) -> Cancelled:
+        """Cancel the jobs meant, as `cancel` does, and return how many were ended, and how many asked to end.
+
+        Args:
+            all: Must be True to cancel without any other argument.
+
+        Raises:
+            StoreUnavailable: Some may be cancelled. Repeating goes on from there.
+        """
+        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
+        return run(self._asking.cancel_many(all=all, **selected))
+
+    def purge(
+        self,
+        older_than: float,
+        *,
+        type: str | None = None,
+        state: State | str | None = None,
+        ids: Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Delete the final jobs meant that ended longer ago than that; return how many.
+
+        Their ids may be created, and run, again. The collection is read: finished
+        jobs have no index that would make every claim slower.
+
+        Args:
+            older_than: Seconds.
+
+        Raises:
+            StoreUnavailable: Some may be deleted. Repeating goes on from there.
+        """
+        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
+        return run(self._asking.purge(older_than, **selected))
 
     def remove(self, id: str) -> bool:
         """Delete a job and return whether it was there. Its id may be created, and run, again.

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
 
-from ..backoff import Backoff
 from ..config import PoolOptions
 from ..errors import PoolStateError
-from ..executors import Executor
+from ..executors import Executor, Rules
 from ..job import Job
 from ..pool import StopReport, WorkerPool
 from .looking import Looking
@@ -20,14 +19,11 @@ _Fn = TypeVar("_Fn", bound=Callable[..., Any])
 class Consuming(Looking):
     """Runs jobs."""
 
-    def executor(
-        self, type: str, *, max_attempts: int = 1, backoff: Backoff | None = None, timeout: float | None = None
-    ) -> Callable[[_Fn], _Fn]:
-        """Register the decorated function as the executor of `type`; see `Executor`."""
+    def executor(self, type: str, **rules: Unpack[Rules]) -> Callable[[_Fn], _Fn]:
+        """Register the decorated function as the executor of `type`; see `Executor` for the rules."""
 
         def register(fn: _Fn) -> _Fn:
-            rules = Executor(fn, max_attempts=max_attempts, backoff=backoff or Backoff(), timeout=timeout)
-            self.executors.register(type, rules)
+            self.executors.register(type, Executor(fn, **rules))
             return fn
 
         return register

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..current import in_hand, log_fields
 from ..data import canonical, encoded_size
+from ..errors import LeaseLost
 from ..executors import Executor
 from ..logs import bounded_logger_of
 from ..names import shown
 from ..outcome import Outcome
 from ..tracing import Attempt
+from .children import Children
 from .coroutines import Coroutines
 from .ending import failure
 from .held import Held
@@ -23,7 +25,19 @@ logger = bounded_logger_of(__name__)
 DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
 
 
-def run_attempt(held: Held, host: Host, coroutines: Coroutines, *, ambient: bool = False) -> Outcome:
+class Engines(NamedTuple):
+    """What runs executors that do not simply run on the thread that calls them."""
+
+    coroutines: Coroutines
+    children: Children
+
+    @classmethod
+    def of(cls, pool: str) -> Engines:
+        """Return those of a pool; nothing is started before it is needed."""
+        return cls(Coroutines(pool), Children(pool))
+
+
+def run_attempt(held: Held, host: Host, engines: Engines, *, ambient: bool = False) -> Outcome:
     """Call the executor of `held` and return the outcome, whatever it raises.
 
     Args:
@@ -33,24 +47,24 @@ def run_attempt(held: Held, host: Host, coroutines: Coroutines, *, ambient: bool
     try:
         spans = host.tracing.spans
         if spans is None:
-            return _outcome_of(held, host, coroutines)
-        return _traced(spans.process(held, ambient=ambient), held, host, coroutines)
+            return _outcome_of(held, host, engines)
+        return _traced(spans.process(held, ambient=ambient), held, host, engines)
     finally:
         in_hand.reset(context)
 
 
-def _traced(span: Attempt | None, held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+def _traced(span: Attempt | None, held: Held, host: Host, engines: Engines) -> Outcome:
     held.span = span
     outcome = None
     try:
-        outcome = _outcome_of(held, host, coroutines)
+        outcome = _outcome_of(held, host, engines)
         return outcome
     finally:
         if span is not None:
             span.ended(outcome)
 
 
-def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
+def _outcome_of(held: Held, host: Host, engines: Engines) -> Outcome:
     """Call the executor and say how that ended.
 
     `BaseException` is meant: a `SystemExit` or a `CancelledError` that passed
@@ -60,18 +74,37 @@ def _outcome_of(held: Held, host: Host, coroutines: Coroutines) -> Outcome:
     try:
         limit = _room_for_result(held, host.data_limit)
         if host.middleware is None:
-            result = _call(executor, held, host, coroutines)
+            result = _call(executor, held, host, engines)
         else:
             with host.middleware.executing(held):
-                result = _call(executor, held, host, coroutines)
+                result = _call(executor, held, host, engines)
         return Outcome() if result is None else _with_result(result, limit, held)
     except BaseException as error:  # noqa: BLE001
         return failure(error, held, executor, host)
 
 
-def _call(executor: Executor, held: Held, host: Host, coroutines: Coroutines) -> Any:
+def _call(executor: Executor, held: Held, host: Host, engines: Engines) -> Any:
+    """Call the executor: here, on the event loop, or in a child process."""
+    if executor.isolation is not None:
+        return _in_child(executor, held, engines.children)
     result = executor(held.document["data"], host)
-    return coroutines.run(result) if inspect.iscoroutine(result) else result
+    return engines.coroutines.run(result) if inspect.iscoroutine(result) else result
+
+
+def _in_child(executor: Executor, held: Held, children: Children) -> Any:
+    fields = log_fields(held)
+    facts: dict[str, Any] = {"id": held.claim.id, "type": held.type, "fence": held.claim.fence}
+    facts |= {name: fields[name] for name in ("pool", "attempt", "trace_id", "span_id") if name in fields}
+    facts["created_at"] = held.document["created_at"]
+    data = executor.validated(held.document["data"])
+    return children.run(executor.fn, data, facts=facts, limit=None, told=lambda: _why_to_end(held))
+
+
+def _why_to_end(held: Held) -> BaseException | None:
+    """Return why the child is to be killed, if it is; the watchdog knows of timeouts."""
+    if held.lost:
+        return LeaseLost(f"job {shown(held.claim.id)} was lost while it ran; its child process was killed")
+    return held.told
 
 
 def _with_result(result: Any, limit: int, held: Held) -> Outcome:

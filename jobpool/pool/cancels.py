@@ -11,6 +11,7 @@ from ..logs import bounded_logger_of
 from ..names import shown
 from ..signals import JobCancelled
 from ..store import Store
+from ..store.driver import run
 from .coroutines import Coroutines
 from .held import Stage
 from .workers import Seated
@@ -45,7 +46,7 @@ class Cancels:
             return
         self._ask_at = now + ASK_EVERY
         try:
-            asked = self._store.cancelling.asked_to_end(long, timeout=STORE_TIME)
+            asked = run(self._store.cancelling.asked_to_end(long, timeout=STORE_TIME))
         except StoreError as error:  # the others who call the store tell of it
             logger.debug("looking for cancelled jobs failed: %s", error)
             return

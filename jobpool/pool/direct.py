@@ -12,9 +12,8 @@ from ..names import LISTED, shown
 from ..outcome import Outcome
 from ..store.claiming import Claimed, Request
 from . import at_exit
-from .attempt import run_attempt
+from .attempt import Engines, run_attempt
 from .cancels import Cancels
-from .coroutines import Coroutines
 from .desk import PoolDesk
 from .giving_back import GivingBack
 from .heartbeat import Heartbeat
@@ -44,7 +43,7 @@ class DirectRuns:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._held = HeldJobs()
-        self._coroutines = Coroutines(NAME)
+        self._engines = Engines.of(NAME)
         self._lock = threading.RLock()  # a signal handler may close it on top of the thread that runs
         self._services: tuple[Service, ...] = ()
         self._seats: dict[Held, Seated] = {}
@@ -100,7 +99,7 @@ class DirectRuns:
         held.desk = self._desk
         self._seats[held] = Seated(held, began, threading.current_thread())
         try:
-            outcome = run_attempt(held, self._host, self._coroutines, ambient=True)
+            outcome = run_attempt(held, self._host, self._engines, ambient=True)
         finally:
             del self._seats[held]
         self._finish(held, outcome, time.monotonic() - began)
@@ -171,8 +170,8 @@ class DirectRuns:
 
     def _start_services(self) -> None:
         host, observer = self._host, self._host.observer
-        limits = TimeLimits(NAME, host.executors, self._coroutines, self._seated)
-        cancels = Cancels(host.store, self._coroutines)
+        limits = TimeLimits(NAME, host.executors, self._engines.coroutines, self._seated)
+        cancels = Cancels(host.store, self._engines.coroutines)
         services = (
             Heartbeat(NAME, host.store, self._held, LEASE, LEASE / 3, observer),
             Watchdog(NAME, host.store, observer, self._seated, (limits, cancels, self._reports), LOOK_EVERY),
@@ -198,7 +197,8 @@ class DirectRuns:
             service.stop()
         for service in services:
             service.join(END_TIME)
-        self._coroutines.close(END_TIME)
+        self._engines.coroutines.close(END_TIME)
+        self._engines.children.close(END_TIME)
         at_exit.forget(self)
 
     def main_thread_ended(self) -> None:

@@ -10,9 +10,9 @@ from ..config import PoolConfig
 from ..observer import PoolGauges
 from ..store.claiming import Rule
 from ..store.presence import PoolCard
+from .attempt import Engines
 from .cancels import Cancels
 from .census import Census
-from .coroutines import Coroutines
 from .fetcher import Fetcher
 from .giving_back import GivingBack
 from .heartbeat import Heartbeat
@@ -49,11 +49,12 @@ class Parts:
         self.give_back = GivingBack(name, store, self.held, observer)
         self.queue = ClaimedQueue()
         self.pace = Pace(config.threads)
-        self.coroutines = Coroutines(name)
+        self.engines = Engines.of(name)
+        self.coroutines = self.engines.coroutines
         self.recorder = Recorder(
             name, store, self.held, self.pace, observer, lambda: self.fetcher.make_room(), host.middleware
         )
-        run = Running(name, host, self.held, self.give_back, self.coroutines, self.recorder)
+        run = Running(name, host, self.held, self.give_back, self.engines, self.recorder)
         self.workers = Workers(config.threads, name, run, self._thread_freed, config.most_stuck)
         self.starter = Starter(
             name,

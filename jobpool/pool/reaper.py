@@ -6,6 +6,7 @@ from ..logs import bounded_logger_of
 from ..names import listed
 from ..observer import Observer
 from ..store import Store
+from ..store.driver import run
 from .service import Periodic
 
 logger = bounded_logger_of(__name__)
@@ -31,7 +32,7 @@ class Reaper(Periodic):
         """Take back what has expired."""
         reap(self._store, self.observer)
         if self._results:
-            self._store.purging.expire_results()
+            run(self._store.purging.expire_results())
 
 
 def reap(store: Store, observer: Observer) -> None:

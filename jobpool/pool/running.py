@@ -11,8 +11,7 @@ from ..logs import bounded_logger_of
 from ..names import shown
 from ..outcome import Outcome
 from ..signals import TimedOut
-from .attempt import run_attempt
-from .coroutines import Coroutines
+from .attempt import Engines, run_attempt
 from .desk import PoolDesk
 from .ending import timed_out
 from .giving_back import GivingBack
@@ -32,7 +31,7 @@ class Running:
         host: Host,
         held: HeldJobs,
         give_back: GivingBack,
-        coroutines: Coroutines,
+        engines: Engines,
         recorder: Recorder,
     ) -> None:
         self._desk = PoolDesk(host, recorder.reports.news)
@@ -40,7 +39,7 @@ class Running:
         self._host = host
         self._held = held
         self._give_back = give_back
-        self._coroutines = coroutines
+        self._engines = engines
         self._recorder = recorder
 
     def __call__(self, held: Held) -> None:
@@ -51,7 +50,7 @@ class Running:
             return
         held.desk = self._desk
         try:
-            self._settle(held, run_attempt(held, self._host, self._coroutines))
+            self._settle(held, run_attempt(held, self._host, self._engines))
         except BaseException:  # out of memory, say: kept by the heartbeat it would be held for ever
             if self._held.remove([held]):
                 self._host.observer.finished(held.type, "lost", time.monotonic() - began, None)

@@ -9,11 +9,9 @@ from pymongo.collection import Collection
 
 from ..observer import Observer
 from ..trouble import Trouble
-from .cancelling import Cancelling
 from .claiming import ClaimStrategy, make_strategy
 from .core import Core
 from .driver import Session, run
-from .purging import Purging
 from .reaping import Reaping
 from .server import Server
 from .transitions import Transitions
@@ -32,8 +30,6 @@ class Store(Core):
         super().__init__(collection, write_concern=write_concern, timeout=timeout, observer=observer)
         self.transitions = Transitions(self._connection)
         self.reaping = Reaping(self._connection)
-        self.cancelling = Cancelling(self._connection)
-        self.purging = Purging(self._connection)
         self.clock = self._connection.clock
         #: What everybody who uses this store tells of its troubles.
         self.trouble = Trouble(self.name)

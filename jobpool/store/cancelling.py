@@ -48,9 +48,10 @@ class Cancelling:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    def cancel(self, id: str) -> Job:
+    async def cancel(self, id: str) -> Job:
         """Cancel one job and return it as it is then: cancelled, asked to end, or final before.
 
         Raises:
@@ -60,9 +61,9 @@ class Cancelling:
         wanted: Document = {"_id": {"$eq": id}}
         with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
             for _ in range(LOOKS):
-                self._jobs.update_one({**wanted, "state": _WAITING}, _END)
-                self._jobs.update_one({**wanted, **_TO_BE_ASKED}, _ASK)
-                document = self._jobs.find_one(wanted)
+                await self._call(self._jobs.update_one, {**wanted, "state": _WAITING}, _END)
+                await self._call(self._jobs.update_one, {**wanted, **_TO_BE_ASKED}, _ASK)
+                document = await self._call(self._jobs.find_one, wanted)
                 if document is None:
                     raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
                 job = to_job(document)
@@ -70,31 +71,31 @@ class Cancelling:
                     break
         return job
 
-    def cancel_many(self, selection: Selection) -> Cancelled:
+    async def cancel_many(self, selection: Selection) -> Cancelled:
         """Cancel the jobs meant, a round at a time, those that wait first.
 
         Raises:
             StoreUnavailable: Some may be cancelled. Repeating goes on from there.
         """
         wanted = selection.filter()
-        ended = self._round(wanted, _WAITING)
-        asked = 0
+        ended = await self._round(wanted)
         with self._connection.call("cancel", what="asking running jobs to end"):
-            asked = self._jobs.update_many({"$and": [wanted, _TO_BE_ASKED]}, _ASK).modified_count
-        return Cancelled(ended + self._round(wanted, _WAITING), asked)  # again: a retry may have come in between
+            answer = await self._call(self._jobs.update_many, {"$and": [wanted, _TO_BE_ASKED]}, _ASK)
+        # Once more: a retry may have come in between.
+        return Cancelled(ended + await self._round(wanted), answer.modified_count)
 
-    def _round(self, wanted: Document, state: Document) -> int:
+    async def _round(self, wanted: Document) -> int:
         ended = 0
         while True:
             with self._connection.call("cancel", what="cancelling jobs"):
-                waiting: Document = {"$and": [wanted, {"state": state}]}
-                ids = [found["_id"] for found in self._jobs.find(waiting, {"_id": 1}).limit(ROUND)]
-                if not ids:
+                waiting: Document = {"$and": [wanted, {"state": _WAITING}]}
+                found = await self._call(self._jobs.find(waiting, {"_id": 1}).limit(ROUND).to_list)
+                if not found:
                     return ended
-                here: Document = {"_id": {"$in": ids}, "state": state}
-                ended += self._jobs.update_many(here, _END).modified_count
+                here: Document = {"_id": {"$in": [job["_id"] for job in found]}, "state": _WAITING}
+                ended += (await self._call(self._jobs.update_many, here, _END)).modified_count
 
-    def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
+    async def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
         """Return those of the running `claims` that somebody wants to end."""
         by_id = {claim.id: claim for claim in claims}
         filter: Document = {
@@ -103,7 +104,7 @@ class Cancelling:
             "cancel_requested_at": {"$exists": True},
         }
         with self._connection.call("look", what="looking for cancelled jobs", timeout=timeout):
-            found = list(self._jobs.find(filter, {"claim": 1}))
+            found = await self._call(self._jobs.find(filter, {"claim": 1}).to_list)
         claims_found = ((by_id[document["_id"]], document["claim"]) for document in found)
         return {claim for claim, token in claims_found if claim.token == token}
 

@@ -8,6 +8,7 @@ from pymongo import WriteConcern
 from pymongo.collection import Collection
 
 from ..observer import Observer
+from .cancelling import Cancelling
 from .census import Census
 from .connection import Connection
 from .contact import Contact
@@ -15,6 +16,7 @@ from .creation import Creation
 from .driver import BLOCKING, Driver
 from .finals import Finals
 from .presence import Presence
+from .purging import Purging
 from .queries import Queries
 
 
@@ -40,6 +42,8 @@ class Core:
         self.contact = Contact(self._connection)
         self.creation = Creation(self._connection)
         self.queries = Queries(self._connection)
+        self.cancelling = Cancelling(self._connection)
+        self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)
         self.census = Census(self._connection, self.presence)

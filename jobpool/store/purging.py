@@ -26,9 +26,10 @@ class Purging:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    def purge(self, selection: Selection, older_than: float) -> int:
+    async def purge(self, selection: Selection, older_than: float) -> int:
         """Delete the jobs meant that have been final for `older_than` seconds; return how many.
 
         A round at a time, so that no statement runs into the time limit. A
@@ -39,17 +40,17 @@ class Purging:
         """
         purged = 0
         with self._connection.call("purge", what="asking the server's time"):
-            latest = self._connection.clock.now() - timedelta(seconds=older_than)
+            latest = await self._connection.now() - timedelta(seconds=older_than)
         old: Document = {"$and": [selection.filter(), {"state": _FINAL, "finished_at": {"$lte": latest}}]}
         while True:
             with self._connection.call("purge", what="purging jobs"):
-                ids = [found["_id"] for found in self._jobs.find(old, {"_id": 1}).limit(ROUND)]
-                if not ids:
+                found = await self._call(self._jobs.find(old, {"_id": 1}).limit(ROUND).to_list)
+                if not found:
                     return purged
-                here: Document = {"_id": {"$in": ids}, "state": _FINAL, "finished_at": {"$lte": latest}}
-                purged += self._jobs.delete_many(here).deleted_count
+                here: Document = {"_id": _ids(found), "state": _FINAL, "finished_at": {"$lte": latest}}
+                purged += (await self._call(self._jobs.delete_many, here)).deleted_count
 
-    def expire_results(self) -> int:
+    async def expire_results(self) -> int:
         """Delete results whose time is over, but not their jobs; return how many.
 
         Raises:
@@ -62,11 +63,16 @@ class Purging:
         expired = 0
         while True:
             with self._connection.call("purge", what="deleting results"):
-                ids = [doc["_id"] for doc in self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)]
-                if not ids:
+                some = self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
+                found = await self._call(some.to_list)
+                if not found:
                     return expired
-                here: Document = {"_id": {"$in": ids}, "state": State.SUCCEEDED.value, **over}
-                expired += self._jobs.update_many(here, _EXPIRE).modified_count
+                here: Document = {"_id": _ids(found), "state": State.SUCCEEDED.value, **over}
+                expired += (await self._call(self._jobs.update_many, here, _EXPIRE)).modified_count
+
+
+def _ids(found: list[Document]) -> Document:
+    return {"$in": [job["_id"] for job in found]}
 
 
 _EXPIRE: Document = {

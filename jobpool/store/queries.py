@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
@@ -14,7 +13,6 @@ from ..job import HELD, Job, State
 from ..names import MAX_ID, check_instant, check_name, shown
 from .connection import Connection
 from .documents import Document, to_job
-from .driver import run
 
 _NOT_HELD = {"$nin": sorted(HELD)}
 
@@ -133,16 +131,3 @@ class Queries:
         wanted: Document = {"$and": [selection.filter(), {"state": _NOT_HELD}]}
         with self._connection.call("remove", what="removing jobs"):
             return (await self._call(self._jobs.delete_many, wanted)).deleted_count
-
-    def cancel(self, id: str) -> Job:
-        """Cancel the job if it is pending; return it as it is afterwards.
-
-        A claimed or running job is left alone: its state in the answer says so.
-        """
-        update: Any = {
-            "$set": {"state": State.CANCELLED.value},
-            "$currentDate": {"finished_at": True},
-        }
-        with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
-            self._jobs.update_one({"_id": {"$eq": id}, "state": State.PENDING.value}, update)
-        return run(self.get(id))

@@ -92,7 +92,7 @@ def test_the_traceback_starts_in_the_executor(coroutines: Coroutines) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [object(), {1: 2}, float("nan"), "\ud800", "x" * LIMIT], ids=lambda r: type(r).__name__
+    "result", [object(), {1: 2}, float("nan"), "\ud800"], ids=lambda r: type(r).__name__
 )
 def test_a_result_that_cannot_be_stored_fails_the_attempt(coroutines: Coroutines, result: Any) -> None:
     outcome = attempt(coroutines, lambda data: result)
@@ -110,6 +110,14 @@ def test_a_result_that_cannot_be_stored_fails_the_attempt(coroutines: Coroutines
         (3, 1, 0, "failed"),
     ],
 )
+def test_a_result_that_is_too_large_is_left_out_and_the_job_has_succeeded(coroutines: Coroutines) -> None:
+    outcome = attempt(coroutines, lambda data: "x" * LIMIT)
+    assert outcome.name == "succeeded"
+    assert outcome.result is None
+    assert outcome.result_error is not None
+    assert f"may have {LIMIT}" in outcome.result_error
+
+
 def test_a_failure_is_retried_while_attempts_are_left(
     coroutines: Coroutines, executors: int, own: int | None, attempts: int, name: str
 ) -> None:

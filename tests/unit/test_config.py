@@ -26,6 +26,7 @@ def test_the_defaults_are_pinned() -> None:
         "stop_timeout": 30.0,
         "longest_run": None,
         "stuck_after": None,
+        "max_stuck": None,
         "push": True,
         "backlog_interval": 15.0,
     }

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from jobpool import current_job
-from jobpool.current import in_hand
-from jobpool.errors import PoolStateError
+from jobpool.current import Alarm, Desk, in_hand
+from jobpool.errors import JobpoolError, PoolStateError
+from jobpool.progress import Reporter
 
 CREATED = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -32,6 +33,10 @@ class Held:
     span: None = None
     lost: bool = False
     deadline: float = math.inf
+    told: JobpoolError | None = None
+    desk: Desk | None = None
+    reporter: Reporter | None = None
+    alarm: Alarm | None = None
 
 
 @pytest.fixture

@@ -127,8 +127,8 @@ def test_what_cannot_be_called_is_refused() -> None:
 
 
 def test_a_backoff_must_be_one() -> None:
-    with pytest.raises(InvalidConfiguration, match="must be a Backoff, not float"):
-        Executor(plain, backoff=1.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfiguration, match="must be a Backoff, seconds, a list .*, not str"):
+        Executor(plain, backoff="1.0")  # type: ignore[arg-type]
 
 
 def test_a_plain_callable_is_wrapped_with_the_defaults() -> None:
