@@ -17,7 +17,7 @@ from .seams import end_leases, standing_before
 
 if TYPE_CHECKING:
     from ..manager import JobManager
-    from ..outcome import Finish
+    from ..outcome import Finish, Outcome
     from ..store.transitions import Start
 
 #: The steps of a job, in order; `reply` is the answer to the finish.
@@ -46,7 +46,8 @@ def kill_between(manager: JobManager, after: str, before: str) -> Kill:
     ==================== =========================================================
 
     Nothing is released or recorded behind that point: the claim stays in the
-    store until its lease ends, 30 s later, or by `expire_leases`. The first
+    store until its lease ends, 30 s later, or by `expire_leases`. (Metrics and
+    middleware of `manager` live on, and hear that a claim was lost.) The first
     job that comes to the point is struck, and the block ends there::
 
         with kill_between(manager, "executor", "finish") as kill:
@@ -71,6 +72,7 @@ class Kill:
     Attributes:
         struck: Whether it has come.
         id: Of the job that it met; empty before.
+        outcome: What was to be recorded of its attempt, if that had ended.
 
     Threads: that of its block.
     """
@@ -81,6 +83,7 @@ class Kill:
             raise InvalidConfiguration(f"kill_between takes two neighbours, {pairs}; not {after!r}, {before!r}")
         self.struck = False
         self.id = ""
+        self.outcome: Outcome | None = None
         self._manager = manager
         self._between = f"{after!r} and {before!r}"
         self._point = _POINTS[after, before]
@@ -120,6 +123,11 @@ class Kill:
             self._die(claims)
         return answer
 
+    def ending(self, finishes: Collection[Finish]) -> None:
+        """Hear of the outcome of an attempt."""
+        if threading.get_ident() == self._thread and not self.struck:
+            self.outcome = next(iter(finishes)).outcome
+
     def check_alive(self) -> None:
         """Die again: on its way out the dead thread releases and records nothing."""
         if self._death is not None and threading.get_ident() == self._thread:
@@ -147,6 +155,7 @@ class _Mortal:
 
     def finish(self, finishes: Collection[Finish], **options: Any) -> Any:
         claims = [finish.claim for finish in finishes]
+        self._kill.ending(finishes)
         return self._kill.around("finish", claims, lambda: self._real.finish(finishes, **options))
 
     def __getattr__(self, name: str) -> Any:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from ..executors import Executor, Executors
+from ..middleware import Chain
 from ..store.claiming import ClaimStrategy
 from ..store.claiming.batch import Batch, Choice
 
 if TYPE_CHECKING:
+    from ..current import HeldJob
     from ..manager import JobManager
-    from ..outcome import Finish, Outcome
+    from ..outcome import Outcome
     from ..store.claiming import Request
 
 
@@ -62,7 +60,7 @@ class Heard:
     """What `hearing` hears of the attempts that the calling thread runs.
 
     Attributes:
-        outcome: Of the last one, as it was given to the store to record; None if there was none.
+        outcome: Of the last one that was recorded or refused; None if there was none.
         raised: What its executor raised, if it did.
     """
 
@@ -77,13 +75,40 @@ class Heard:
 @contextmanager
 def hearing(manager: JobManager) -> Iterator[Heard]:
     """Hear how attempts end: the outcome, and the very exception, of which the store keeps texts only."""
-    heard, executors = Heard(), manager.executors
-    manager.executors = _Listening(executors, heard)
+    heard, chain = Heard(), manager.middleware
+    hearer: Any = _Hearing(chain or Chain((), manager.observer), heard)
+    manager.middleware = hearer
     try:
-        with standing_before(manager, lambda real: _Hearing(real, heard)):
-            yield heard
+        yield heard
     finally:
-        manager.executors = executors
+        manager.middleware = chain
+
+
+class _Hearing:
+    """Stands before the middleware of a manager, and notes what ends on one thread."""
+
+    def __init__(self, chain: Chain, heard: Heard) -> None:
+        self._chain = chain
+        self._heard = heard
+        self._thread = threading.get_ident()
+
+    @contextmanager
+    def executing(self, held: HeldJob) -> Iterator[None]:
+        try:
+            with self._chain.executing(held):
+                yield
+        except BaseException as error:
+            if threading.get_ident() == self._thread:
+                self._heard.raised = error
+            raise
+
+    def finished(self, held: HeldJob, outcome: Outcome, *rest: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self._heard.outcome = outcome
+        self._chain.finished(held, outcome, *rest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
 
 
 @contextmanager
@@ -96,54 +121,3 @@ def standing_before(manager: JobManager, make: Callable[[Any], Any]) -> Iterator
         yield
     finally:
         store.transitions = real
-
-
-class _Hearing:
-    """Passes on to the store's transitions, and notes what is finished on one thread."""
-
-    def __init__(self, real: Any, heard: Heard) -> None:
-        self._real = real
-        self._heard = heard
-        self._thread = threading.get_ident()
-
-    def finish(self, finishes: Collection[Finish], **options: Any) -> Any:
-        if threading.get_ident() == self._thread:
-            self._heard.outcome = next(iter(finishes)).outcome
-        return self._real.finish(finishes, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
-class _Listening(Executors):
-    """The executors of a manager, each noting what it raises."""
-
-    def __init__(self, executors: Executors, heard: Heard) -> None:
-        super().__init__()
-        vars(self).update(vars(executors))  # shared, so that registrations go on
-        self._heard = heard
-
-    def __getitem__(self, type: str) -> Executor:
-        executor = super().__getitem__(type)
-        return replace(executor, fn=self._noting(executor.fn))
-
-    def _noting(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(fn)
-        def noting(*arguments: Any) -> Any:
-            with self._noted():
-                result = fn(*arguments)
-            return awaited(result) if inspect.iscoroutine(result) else result
-
-        async def awaited(coroutine: Any) -> Any:
-            with self._noted():
-                return await coroutine
-
-        return noting
-
-    @contextmanager
-    def _noted(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._heard.raised = error
-            raise

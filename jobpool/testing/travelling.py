@@ -87,7 +87,7 @@ class Travel:
             raise InvalidConfiguration("this travel has ended; begin another one with travel(manager)")
         self.ahead += distance
         if distance:
-            self._manager.wakeups.created(set(self._manager.executors))
+            self._manager.told(set(self._manager.executors))
 
     def to(self, instant: datetime) -> None:
         """Go to an aware datetime, a job's `run_at` for instance; stay if it is past."""
