@@ -220,9 +220,7 @@ class WorkerPool(Endpoint):
         # No drain waits for lost jobs: it may be over long before their threads are free.
         end = max(end, min(time.monotonic(), deadline) + END_TIME)
         parts.coroutines.close(remaining(end) if workers_ended else 0)
-        parts.engines.children.close(
-            remaining(end) / 2
-        )  # who waits for one gets its end as an error, recorded next
+        parts.engines.children.close(remaining(end) / 2)  # whoever waits for one gets that as its error
         parts.recorder.stop()
         if parts.recorder.join(remaining(end) / 2):
             parts.recorder.flush(end - END_TIME / 4)  # the others have to return from the same server

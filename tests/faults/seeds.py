@@ -118,8 +118,8 @@ def only_exceptions_are_caught() -> None:
 
     run = attempt.run_attempt
 
-    def passing(held: Any, host: Any, coroutines: Any, *, ambient: bool = False) -> Any:
-        outcome = run(held, host, coroutines)
+    def passing(held: Any, host: Any, engines: Any, *, ambient: bool = False) -> Any:
+        outcome = run(held, host, engines)
         error = outcome.error
         if error is not None and error.type in (
             "SystemExit",

@@ -11,7 +11,8 @@ from jobpool import Backoff, Executor, current_job
 from jobpool.errors import PoolStateError
 from jobpool.executors import Executors
 from jobpool.outcome import Outcome
-from jobpool.pool.attempt import run_attempt
+from jobpool.pool.attempt import Engines, run_attempt
+from jobpool.pool.children import Children
 from jobpool.pool.coroutines import Coroutines
 from jobpool.pool.host import Host
 from jobpool.tracing import Tracing
@@ -38,7 +39,7 @@ def coroutines() -> Iterator[Coroutines]:
 
 
 def attempt(coroutines: Coroutines, executor: Executor | Callable[..., Any], **fields: Any) -> Outcome:
-    return run_attempt(held("a", **fields), cast(Host, Manager(executor)), coroutines)
+    return run_attempt(held("a", **fields), cast(Host, Manager(executor)), Engines(coroutines, Children("unit")))
 
 
 def error_of(outcome: Outcome) -> str:
@@ -99,6 +100,14 @@ def test_a_result_that_cannot_be_stored_fails_the_attempt(coroutines: Coroutines
     assert error_of(outcome).startswith("InvalidJob: result")
 
 
+def test_a_result_that_is_too_large_is_left_out_and_the_job_has_succeeded(coroutines: Coroutines) -> None:
+    outcome = attempt(coroutines, lambda data: "x" * LIMIT)
+    assert outcome.name == "succeeded"
+    assert outcome.result is None
+    assert outcome.result_error is not None
+    assert f"may have {LIMIT}" in outcome.result_error
+
+
 @pytest.mark.parametrize(
     ("executors", "own", "attempts", "name"),
     [
@@ -110,14 +119,6 @@ def test_a_result_that_cannot_be_stored_fails_the_attempt(coroutines: Coroutines
         (3, 1, 0, "failed"),
     ],
 )
-def test_a_result_that_is_too_large_is_left_out_and_the_job_has_succeeded(coroutines: Coroutines) -> None:
-    outcome = attempt(coroutines, lambda data: "x" * LIMIT)
-    assert outcome.name == "succeeded"
-    assert outcome.result is None
-    assert outcome.result_error is not None
-    assert f"may have {LIMIT}" in outcome.result_error
-
-
 def test_a_failure_is_retried_while_attempts_are_left(
     coroutines: Coroutines, executors: int, own: int | None, attempts: int, name: str
 ) -> None:

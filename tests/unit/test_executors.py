@@ -127,7 +127,7 @@ def test_what_cannot_be_called_is_refused() -> None:
 
 
 def test_a_backoff_must_be_one() -> None:
-    with pytest.raises(InvalidConfiguration, match="must be a Backoff, seconds, a list .*, not str"):
+    with pytest.raises(InvalidConfiguration, match=r"must be a Backoff, seconds, a list .*, not str"):
         Executor(plain, backoff="1.0")  # type: ignore[arg-type]
 
 

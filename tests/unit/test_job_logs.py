@@ -21,7 +21,8 @@ from jobpool import JobLogFilter, current_job
 from jobpool.executors import Executors
 from jobpool.hooks import logger_of
 from jobpool.job_logs import NEUTRAL, JsonFormatter, TextFormatter
-from jobpool.pool.attempt import run_attempt
+from jobpool.pool.attempt import Engines, run_attempt
+from jobpool.pool.children import Children
 from jobpool.pool.coroutines import Coroutines
 from jobpool.pool.held import Held
 from jobpool.pool.host import Host
@@ -73,7 +74,8 @@ def run(executor: Any, tracing: Tracing | None = None) -> None:
     document = held("an id", attempts=1).document
     coroutines = Coroutines("unit")
     try:
-        outcome = run_attempt(Held(document, "token", 1000.0, 0.0, "p"), cast(Host, host), coroutines)
+        engines = Engines(coroutines, Children("unit"))
+        outcome = run_attempt(Held(document, "token", 1000.0, 0.0, "p"), cast(Host, host), engines)
     finally:
         assert coroutines.close(30)
     assert outcome.error is None, outcome.error

@@ -13,7 +13,8 @@ import pytest
 
 from jobpool.executors import Executors
 from jobpool.outcome import MAX_ERROR_BYTES, Outcome
-from jobpool.pool.attempt import run_attempt
+from jobpool.pool.attempt import Engines, run_attempt
+from jobpool.pool.children import Children
 from jobpool.pool.coroutines import Coroutines
 from jobpool.pool.host import Host
 from jobpool.pool.stacks import stack_of
@@ -47,7 +48,8 @@ class Stage:
     def run(self, executor: Callable[..., Any]) -> threading.Thread:
         def attempt() -> None:
             manager = cast(Host, Manager(executor))
-            self.outcomes.append(run_attempt(held("a", data=SECRET), manager, self.coroutines))
+            engines = Engines(self.coroutines, Children("unit"))
+            self.outcomes.append(run_attempt(held("a", data=SECRET), manager, engines))
 
         self.threads.append(threading.Thread(target=attempt))
         self.threads[-1].start()

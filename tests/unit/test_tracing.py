@@ -14,7 +14,8 @@ from jobpool import Executor, JobManager
 from jobpool.errors import InvalidConfiguration
 from jobpool.executors import Executors
 from jobpool.outcome import Outcome
-from jobpool.pool.attempt import run_attempt
+from jobpool.pool.attempt import Engines, run_attempt
+from jobpool.pool.children import Children
 from jobpool.pool.coroutines import Coroutines
 from jobpool.pool.held import Held
 from jobpool.pool.host import Host
@@ -66,7 +67,7 @@ def attempt(tracer: Tracer, coroutines: Coroutines) -> Attempt:
         tracing.look()
         job = held("an id", **fields)
         host = cast(Host, Manager(executor, tracing))
-        return job, run_attempt(job, host, coroutines, ambient=ambient)
+        return job, run_attempt(job, host, Engines(coroutines, Children("unit")), ambient=ambient)
 
     return run
 
