@@ -151,6 +151,15 @@ def encoded_size(value: Any, path: str) -> int:
         raise InvalidJob(f"{_shown(path)}: cannot be stored: {_shown(str(error))}") from error
 
 
+def as_stored(value: Any) -> Any:
+    """Return a copy of `value` as it comes back from the store: tuples as lists, instants to the millisecond.
+
+    Raises:
+        Exception: BSON cannot encode it.
+    """
+    return bson.decode(bson.encode({"v": value}, codec_options=CODEC), codec_options=CODEC)["v"]
+
+
 def check_size(value: Any, limit: int, what: str) -> int:
     """Return the encoded size of `value` in bytes if it is within `limit`, else raise `InvalidJob`."""
     size = encoded_size(value, what)

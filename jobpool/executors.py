@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,11 +146,23 @@ class Executor:
             return data
         try:
             plain = self.validator.plain(data)
-            self.validator.check(copy.deepcopy(plain))  # what it may change is not what is stored
+            seen = _as_stored(plain)
+            if seen is not None:
+                self.validator.check(seen[0])
         except Exception as error:
             said = error if isinstance(error, InvalidData) else f"the data cannot be read: {words_of(error)}"
             raise InvalidJob(f"type {shown(type)}: {said}; this job was not created") from error
         return plain
+
+
+def _as_stored(data: Any) -> tuple[Any] | None:
+    """Return the data as an executor will get them, a copy; None if they cannot be stored: the request tells why."""
+    from .data import as_stored  # imports the driver's BSON, which nobody else here needs
+
+    try:
+        return (as_stored(data),)
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def _check_classes(value: object, what: str) -> None:

@@ -80,8 +80,9 @@ class Settled:
 
     Attributes:
         name: What the metrics call it: ``succeeded``, ``retried``, ``failed``
-            and so on as recorded, or ``lost``: the outcome was refused, and
-            what the other attributes say is nowhere but here.
+            and so on as recorded, or ``lost``: it was refused, or could not be
+            recorded while the lease lasted, and what the other attributes say
+            is nowhere but here.
         duration: Seconds that the executor ran.
         result: What it returned.
         error: What it raised, as it is stored; None if nothing.
@@ -96,7 +97,7 @@ class Settled:
 
 
 class Middleware:
-    """Hooks around the life of jobs. Derive from it and override what you need; hooks left alone cost nothing.
+    """Hooks around the life of jobs. Derive from it and override what you need; hooks left alone are not called.
 
     Given as ``JobManager(..., middleware=[Mine(), ...])``: hooks run in that
     order, context managers are left in the reverse one. A hook should be
@@ -132,8 +133,10 @@ class Middleware:
     def finished(self, job: CurrentJob, outcome: Settled) -> None:
         """Hear how an attempt ended, once that is recorded in the store or refused.
 
-        Not called for an attempt that a stop left behind, nor for one of a
-        pool that died. On the thread that records: outcomes behind this one wait.
+        Not called for an attempt that a stop or a Ctrl-C left behind, nor for
+        one of a pool that died. One that timed out and does not end is told of
+        while it still runs. On the thread that records: outcomes behind this
+        one wait, and the pool cannot be stopped from here.
         """
 
 
