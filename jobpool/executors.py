@@ -156,7 +156,7 @@ class Executor:
 
 
 def _as_stored(data: Any) -> tuple[Any] | None:
-    """Return the data as an executor will get them, a copy; None if they cannot be stored: the request tells why."""
+    """Return a copy as an executor will get them; None if they cannot be stored: the request tells why."""
     from .data import as_stored  # imports the driver's BSON, which nobody else here needs
 
     try:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Optional, TypeVar
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field, TypeAdapter, computed_field
+from pydantic import BaseModel, Field, RootModel, TypeAdapter, computed_field
 
 from jobpool import Executor
 from jobpool.errors import InvalidConfiguration, InvalidData, InvalidJob
@@ -331,6 +332,50 @@ def test_a_validator_that_changes_the_data_changes_nothing_that_is_stored() -> N
     data = {"n": 5}
     assert Executor(print, data=greedy).stored("t", data) is data
     assert data == {"n": 5}
+
+
+class Kind(StrEnum):
+    BIG = "big"
+
+
+def test_a_validator_sees_what_the_executor_will_get() -> None:
+    """Not what the producer has: it would pass here and fail there."""
+    seen: list[Any] = []
+    data = {"tuple": (1, 2), "kind": Kind.BIG, "at": datetime(2026, 1, 1, 0, 0, 0, 123456, UTC), "id": UUID(int=5)}
+    assert Executor(print, data=seen.append).stored("t", data) is data
+    assert seen == [
+        {"tuple": [1, 2], "kind": "big", "at": datetime(2026, 1, 1, 0, 0, 0, 123000, UTC), "id": UUID(int=5)}
+    ]
+    assert type(seen[0]["kind"]) is str
+
+
+def test_of_data_that_cannot_be_stored_the_request_tells() -> None:
+    seen: list[Any] = []
+    executor = Executor(print, data=seen.append)
+    itself: dict[str, Any] = {}
+    itself["x"] = itself
+    for data in ({1, 2}, itself, "\ud800", 2**70):
+        assert executor.stored("t", data) is data
+    assert seen == []
+
+
+class Unreadable:
+    @classmethod
+    def model_validate(cls, data: Any) -> Any:
+        return data
+
+    def model_dump(self, **options: Any) -> Any:
+        raise RuntimeError("no fields")
+
+
+def test_an_instance_whose_fields_cannot_be_read_is_refused() -> None:
+    with pytest.raises(InvalidJob, match="the data cannot be read: RuntimeError: no fields"):
+        Executor(print, data=Unreadable).stored("t", Unreadable())
+
+
+def test_a_root_model_is_its_root() -> None:
+    executor = Executor(print, data=RootModel[list[int]])
+    assert executor.stored("t", RootModel[list[int]]([1, 2])) == [1, 2]
 
 
 def test_a_job_is_stored_by_the_executor_of_its_type() -> None:
