@@ -11,9 +11,21 @@ from typing import Any
 
 import pytest
 
-from jobpool import Backoff, CurrentJob, Executor, JobManager, Middleware, State, WorkerPool, current_job
+from jobpool import (
+    AsyncJobManager,
+    Backoff,
+    CurrentJob,
+    Executor,
+    JobManager,
+    Middleware,
+    State,
+    WorkerPool,
+    current_job,
+)
+from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import DuplicateJob, InvalidConfiguration, LeaseLost
 from jobpool.middleware import NewJob, Settled
+from jobpool.signals import Cancel, Snooze
 
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
@@ -359,6 +371,82 @@ def test_a_hook_cannot_change_what_is_stored(make_manager: MakeManager) -> None:
     job = manager.create("a", {"n": 1})
     assert manager.get(job.id).data == {"n": 1}
     assert counted(manager) == 1
+
+
+def test_hooks_are_around_the_creates_of_an_async_manager(server: EmbeddedMongo, database: str) -> None:
+    mine, bad = Noting(), Raising(SystemExit(3), "creating enter")
+
+    async def work() -> tuple[Any, float]:
+        async with AsyncJobManager(database, uri=server.uri, middleware=[bad, mine]) as manager:
+            await manager.create("a", id="one")
+            await manager.create_many([{"type": "a", "id": "two"}, {"type": "a", "id": "three"}])
+            with pytest.raises(DuplicateJob):
+                await manager.create("a", id="one", on_duplicate="raise")
+            registry = manager.metrics.registry
+            errors = registry.get_sample_value("jobpool_internal_errors_total", {"component": "middleware"})
+            return await manager.count(), errors or 0.0
+
+    assert asyncio.run(work()) == (3, 3.0)
+    assert mine.notes == [
+        *(("creating", "one"), ("created",), ("creating", "two", "three"), ("created",)),
+        *(("creating", "one"), ("not created", "DuplicateJob")),
+    ]
+
+
+# --- signals and timeouts -------------------------------------------------------------------
+
+
+def snooze(data: Any) -> None:
+    raise Snooze(3600)
+
+
+def give_up(data: Any) -> None:
+    raise Cancel("no use")
+
+
+@RUNS
+@pytest.mark.parametrize(
+    ("executor", "seen", "name", "state"),
+    [(snooze, "Snooze", "snoozed", State.PENDING), (give_up, "Cancel", "cancelled", State.CANCELLED)],
+)
+def test_hooks_hear_how_an_executor_ends_its_attempt(
+    make_manager: MakeManager,
+    run: Callable[[JobManager], None],
+    executor: Any,
+    seen: str,
+    name: str,
+    state: State,
+) -> None:
+    mine, bad = Noting(), Raising(BaseException("hook"), *PLACES)
+    manager = make_manager(executors={"a": executor}, middleware=[bad, mine])
+    id = manager.create("a").id
+    if run is run_pool:
+        with WorkerPool(manager, threads=1):
+            until(lambda: mine.named("finished"))
+    else:
+        run(manager)
+    assert mine.of(id) == [("claimed",), ("enters", 1), ("sees", seen), ("leaves",), ("finished", name)]
+    assert manager.get(id).state is state
+
+
+def test_an_attempt_that_timed_out_is_told_of_while_it_runs_and_is_left_when_it_ends(
+    make_manager: MakeManager,
+) -> None:
+    over = threading.Event()
+    mine = Noting()
+    manager = make_manager(
+        executors={"a": Executor(lambda data: over.wait(60), timeout=0.1, grace=0.1)}, middleware=[mine]
+    )
+    id = manager.create("a").id
+    try:
+        with WorkerPool(manager, threads=1):
+            until(lambda: mine.named("finished"))
+            assert mine.of(id) == [("claimed",), ("enters", 1), ("finished", "timed_out")]
+            over.set()
+            until(lambda: mine.named("leaves"))
+    finally:
+        over.set()
+    assert len(mine.named("finished")) == 1
 
 
 # --- lost outcomes --------------------------------------------------------------------------
