@@ -20,6 +20,8 @@ REOPEN_AFTER = 0.1
 MOST_IDS = 1000
 #: When nobody waits any more the stream is closed at once, and the thread ends after so many seconds.
 IDLE = 5.0
+#: One whose streams fail stays for so long: the next would tell the log of the same trouble again.
+IDLE_FAILING = 600.0
 
 
 class Waiters(Protocol):
@@ -76,9 +78,13 @@ class Notifier(Service):
         """Close the stream; who waits goes on by polling."""
         self._close()
 
+    def _recovered(self) -> None:
+        if self._watch is not None or not self.failing:  # a rest does not show that streams work again
+            super()._recovered()
+
     def _rest(self) -> None:
         self._close()
-        if time.monotonic() - self._used_at < IDLE:
+        if time.monotonic() - self._used_at < (IDLE_FAILING if self.failing else IDLE):
             self._woken.wait(0.5)
         elif self._waits.unused(self):
             self.stop()
