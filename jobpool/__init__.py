@@ -11,6 +11,8 @@ from .current import CurrentJob, current_job
 from .executors import Executor
 from .job import Created, Job, JobError, State, Stuck
 from .job_logs import JobLogFilter
+from .progress import LogLine, Progress
+from .signals import Cancel, JobCancelled, Retry, Snooze, TimedOut
 
 if TYPE_CHECKING:
     from .aio import AsyncJobManager
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
     from .manager import JobManager
     from .middleware import Middleware
     from .pool import StopReport, WorkerPool
+    from .store.cancelling import Cancelled
 
 #: What needs the driver is imported at its first use: every pytest run loads the plugin, and this package with it.
 _LATER = {
     "AsyncJobManager": "aio",
+    "Cancelled": "store.cancelling",
     "JobManager": "manager",
     "Middleware": "middleware",
     "StopReport": "pool",
@@ -35,18 +39,26 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = [
     "AsyncJobManager",
     "Backoff",
+    "Cancel",
+    "Cancelled",
     "Created",
     "CurrentJob",
     "Executor",
     "Job",
+    "JobCancelled",
     "JobError",
     "JobLogFilter",
     "JobManager",
+    "LogLine",
     "Middleware",
     "PoolConfig",
+    "Progress",
+    "Retry",
+    "Snooze",
     "State",
     "StopReport",
     "Stuck",
+    "TimedOut",
     "WorkerPool",
     "current_job",
     "errors",

@@ -216,6 +216,7 @@ class Executors:
     def __init__(self, executors: Mapping[str, Executor | Callable[..., Any]] | None = None) -> None:
         self._by_type: dict[str, Executor] = {}
         self._checking: dict[str, Executor] = {}  # those with a validator: most programs have none
+        self._keeping: dict[str, float] = {}  # seconds that cancelled jobs are kept, if not for ever
         for type, executor in (executors or {}).items():
             self.register(type, executor)
 
@@ -227,7 +228,14 @@ class Executors:
         self._by_type[type] = executor if isinstance(executor, Executor) else Executor(executor)
         if self._by_type[type].validator is not None:
             self._checking[type] = self._by_type[type]
+        retention = self._by_type[type].retention
+        if retention is not None and retention.cancelled is not None:
+            self._keeping[type] = retention.cancelled
         return self._by_type[type]
+
+    def keeps_cancelled(self, type: str) -> float | None:
+        """Return for how many seconds cancelled jobs of `type` are kept; None is for ever, or not known here."""
+        return self._keeping.get(type) if self._keeping else None
 
     def stored(self, type: object, data: Any) -> Any:
         """Return what is stored for `data`, as given if its type has no executor here; see `Executor.stored`."""

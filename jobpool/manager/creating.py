@@ -58,8 +58,14 @@ class Producer(Protocol):
         """Hear that due jobs of these types were created here."""
 
 
-def document_of(request: JobRequest, now: datetime, trace: StoredContext | None = None) -> Document:
-    """Return what is stored for a request that is made at `now` (server time, to the millisecond)."""
+def document_of(
+    request: JobRequest, now: datetime, trace: StoredContext | None = None, executors: Executors | None = None
+) -> Document:
+    """Return what is stored for a request that is made at `now` (server time, to the millisecond).
+
+    Args:
+        executors: Those known here: whoever cancels the job need not know them.
+    """
     return new_document(
         id=request.job_id,
         type=request.type,
@@ -69,6 +75,8 @@ def document_of(request: JobRequest, now: datetime, trace: StoredContext | None 
         max_attempts=request.max_attempts,
         created_at=now,
         trace=trace,
+        timeout=request.timeout,
+        keep_cancelled=None if executors is None else executors.keeps_cancelled(request.type),
     )
 
 
@@ -127,7 +135,7 @@ class Creating:
         with manager.tracing.create(request.type, request.job_id) as span:
             store = await self._ready_for(session)
             try:
-                document = document_of(request, await _now(store), span.context)
+                document = document_of(request, await _now(store), span.context, manager.executors)
                 with creating(manager.middleware, [request]):
                     job, result = await store.creation.create(document, on_duplicate, session)
             except Exception:
@@ -225,7 +233,8 @@ class Batches:
         now = await _now(self._store)
         # Twins within a batch are one job; inside a transaction a second insert would end it.
         requests = list({request.job_id: request for request in batch}.values())
-        documents = [document_of(request, now, self._span.context) for request in requests]
+        executors = self._manager.executors
+        documents = [document_of(request, now, self._span.context, executors) for request in requests]
         try:
             with creating(self._manager.middleware, requests):
                 answer = await self._store.creation.create_many(documents, self._on_duplicate, self._session)
