@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from datetime import UTC, datetime
 
-from ..errors import StoreUnavailable, UnsupportedServer
+from ..errors import StoreError, StoreUnavailable, UnsupportedServer
 from ..hooks import logger_of
 from ..names import shown
 from .connection import Connection
@@ -27,7 +28,7 @@ class Contact:
     """Knows the deployment behind a connection.
 
     Threads: any; with an awaited driver, the tasks of one event loop. `_lock` guards
-    the first contact; `_server` and `_check_at` are replaced whole and read by anybody.
+    the first contact; all other fields are replaced whole and read by anybody.
     """
 
     #: Seconds between two looks at server and indexes. A hint names an index and nothing else: if somebody puts a
@@ -39,6 +40,8 @@ class Contact:
         self._lock = connection.driver.lock()
         self._server: Server | None = None
         self._check_at = 0.0
+        self._failure: StoreError | None = None
+        self._failures = 0
         self._warned: set[str] = set()
         self._name = connection.jobs.full_name
         connection.forget = self.forget
@@ -55,11 +58,21 @@ class Contact:
         self._connection.check_process()  # in a fork the lock may be held by nobody
         server = self._server
         if server is None:
-            async with self._lock:  # held during the calls: others need their result anyway
-                server = self._server or await self._look()
+            server = await self._first()
         elif time.monotonic() >= self._check_at:
             server = await self._look()
         return server
+
+    async def _first(self) -> Server:
+        """Contact the server, or wait for another's contact and share what comes of it: its error as well.
+
+        Each would wait for a time limit of its own, and all of them in a row.
+        """
+        failures = self._failures
+        async with self._lock:
+            if self._server is None and self._failures != failures and self._failure is not None:
+                raise copy(self._failure) from self._failure
+            return self._server or await self._look()
 
     async def _look(self) -> Server:
         """Contact the server; while it does not answer, all others go on by what is known of it, if anything."""
@@ -68,6 +81,8 @@ class Contact:
             server = self._server = await self._ask()
         except BaseException as error:
             self._check_at = 0.0  # the next call tries again
+            if isinstance(error, StoreError):
+                self._failure, self._failures = error, self._failures + 1
             if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
                 self._server = None  # not so if the look was only broken off
             raise
@@ -86,6 +101,7 @@ class Contact:
         with self._connection.call("hello", what=f"connecting to MongoDB for {self._name}"):
             before = this_machine()
             hello = await self._connection.hello()
+            self._connection.clock.learn(hello["localTime"])
             offset = clock_offset(hello["localTime"], before, this_machine())
         server = Server.of(hello)
         self._connection.learn(server)

@@ -1,0 +1,63 @@
+"""What holds for the creates and looks of a JobManager holds for an AsyncJobManager: the same tests, once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from jobpool import AsyncJobManager
+from jobpool.embedded import EmbeddedMongo
+
+from ..awaited import EventLoop, Facade
+from ..conftest import MakeManager
+from . import test_create, test_queries
+
+#: Their transactions are those of a blocking client; `test_aio` has them for the other.
+BLOCKING_SESSIONS = {
+    "test_a_job_in_a_transaction_exists_when_it_commits",
+    "test_a_job_in_an_aborted_transaction_never_was",
+    "test_a_duplicate_does_not_end_the_transaction",
+    "test_two_transactions_with_one_id_make_one_job",
+}
+
+
+def borrowed(*modules: ModuleType) -> dict[str, Any]:
+    """Return tests and fixtures of other modules, by name; here they get the fixtures of this one."""
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if name.startswith("test_") or name == "manager"
+    }
+
+
+BORROWED = borrowed(test_create, test_queries)
+globals().update({name: value for name, value in BORROWED.items() if name not in BLOCKING_SESSIONS})
+
+
+@pytest.fixture
+def make_manager(make_manager: MakeManager, server: EmbeddedMongo, database: str) -> Iterator[MakeManager]:
+    """Make managers whose creates and looks go through an event loop."""
+    facades: list[Facade] = []
+    with ExitStack() as stack:
+        loop = EventLoop()
+        stack.callback(loop.close)
+
+        def make(*args: Any, executors: Any = None, **options: Any) -> Any:
+            beside = make_manager(*args, executors=executors, **options)
+            options.setdefault("uri", server.uri)
+            facades.append(Facade(AsyncJobManager(*(args or (database,)), **options), beside, loop))
+            return stack.enter_context(facades[-1])
+
+        yield make
+    assert any(facade.calls for facade in facades), "the test asked nothing of it"
+
+
+def test_all_that_were_borrowed_are_known() -> None:
+    """Or a renamed test would be left out, or taken in, unseen."""
+    assert set(BORROWED) > BLOCKING_SESSIONS
+    assert len(BORROWED) > 40

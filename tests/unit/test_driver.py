@@ -1,0 +1,107 @@
+"""The two faces of the driver: coroutines that need no event loop, and those that do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymongo
+import pytest
+
+from jobpool import AsyncJobManager, JobManager
+from jobpool.errors import InvalidConfiguration
+from jobpool.store.awaited import AWAITED
+from jobpool.store.driver import BLOCKING, run
+
+
+async def add(first: int, second: int) -> int:
+    return await BLOCKING.call(int.__add__, first, second)
+
+
+def test_an_operation_of_the_blocking_driver_needs_no_event_loop() -> None:
+    assert run(add(1, 2)) == 3
+
+
+def test_it_runs_where_an_event_loop_runs_and_within_another() -> None:
+    async def on_loop() -> int:
+        return await BLOCKING.call(run, add(1, 2)) + run(add(3, 4))
+
+    assert asyncio.run(on_loop()) == 10
+
+
+def test_what_a_call_raises_comes_out() -> None:
+    async def divide() -> float:
+        return await BLOCKING.call(divmod, 1, 0)  # type: ignore[return-value]
+
+    with pytest.raises(ZeroDivisionError):
+        run(divide())
+
+
+def test_an_operation_that_waits_for_an_event_loop_is_ended_and_said() -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def step() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            steps.append("left")
+
+    async def wait() -> None:
+        with step():
+            await AWAITED.pause(0)
+
+    with pytest.raises(RuntimeError, match="event loop"):
+        run(wait())
+    assert steps == ["left"]
+
+
+def test_a_lock_of_threads_lets_its_own_thread_in_again() -> None:
+    """A signal handler may create a job on top of a first contact."""
+    lock = BLOCKING.lock()
+
+    async def twice() -> str:
+        async with lock, lock:
+            return "in"
+
+    assert run(twice()) == "in"
+
+
+def test_a_driver_that_is_too_old_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pymongo, "AsyncMongoClient")
+    monkeypatch.setattr(pymongo, "version", "4.8.0")
+    monkeypatch.delitem(sys.modules, "jobpool.store.awaited")
+    with pytest.raises(InvalidConfiguration, match=r"PyMongo 4\.9 or later.* 4\.8\.0 is installed"):
+        AsyncJobManager("x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"database": 5}, "pymongo AsyncDatabase, not int"),
+        ({"database": "x", "client": "y"}, "pymongo AsyncMongoClient, not str"),
+        ({"database": "x", "uri": "http://y"}, "begins with mongodb://"),
+        ({"database": "a b"}, "cannot name a collection"),
+        ({"database": "x", "timeout": 0}, "timeout"),
+        ({"database": "x", "data_limit": 1}, "data_limit"),
+        ({"database": "x", "write_concern": 0}, "write_concern"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_sent(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidConfiguration, match=message):
+        AsyncJobManager(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_client_of_the_other_kind_is_refused() -> None:
+    with pymongo.MongoClient[dict[str, object]](connect=False) as client:
+        with pytest.raises(InvalidConfiguration, match="AsyncMongoClient, not MongoClient"):
+            AsyncJobManager("x", client=client)  # type: ignore[arg-type]
+        with pytest.raises(InvalidConfiguration, match="AsyncDatabase, not Database"):
+            AsyncJobManager(client["x"])  # type: ignore[arg-type]
+    other = pymongo.AsyncMongoClient[dict[str, object]]()
+    with pytest.raises(InvalidConfiguration, match="pymongo MongoClient, not AsyncMongoClient"):
+        JobManager("x", client=other)  # type: ignore[arg-type]
