@@ -9,11 +9,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from jobpool import JobManager
 
@@ -28,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 Client = MongoClient[dict[str, Any]]
 #: Of the workers: short, so that recoveries are; see `Run.lease`.
 LEASE = 1.5
+#: Seconds for the end of a database; its server may not answer any more.
+DROP_TIME = 20.0
 
 
 class Program:
@@ -194,7 +199,8 @@ class Run:
                 worker.kill()
         self.manager.close()
         self.history.close()
-        self.client.drop_database(self.database)
+        with pymongo.timeout(DROP_TIME), suppress(PyMongoError):  # of a server that the test has ruined
+            self.client.drop_database(self.database)
 
 
 MakeRun = Callable[..., Run]
