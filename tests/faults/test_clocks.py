@@ -170,7 +170,7 @@ def test_f56_a_lease_is_as_long_as_asked_for_whatever_the_claimers_clock_says(
 
 
 class ServerSpins(Exception):
-    """The library makes the server's waits return at once: it burns a core and answers nobody. Nothing was tried."""
+    """The library makes the server's waits return at once: it burns a core and answers nobody."""
 
 
 @contextmanager
