@@ -51,7 +51,8 @@ def replay_twice(manager: JobManager, job: Job | str, *, between: Callable[[], o
         clock.to(again.run_at)
         heard.forget()
         done = manager.run(job.type)
-        assert done is not None, f"job {shown(id)} was not run again: it is {manager.get(id).state}"
+        if done is None:
+            raise AssertionError(f"job {shown(id)} was not run again: it is {manager.get(id).state}")
         _check_run("second", id, heard.outcome, heard)
         return done
 
