@@ -85,6 +85,20 @@ def test_waits_return_jobs_that_ended_in_any_way(manager: JobManager) -> None:
     assert manager._waits.notifier is None, "what has ended needs no stream"
 
 
+def test_nobody_waits_after_the_last_has_ended(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(waiter: Waiter, seconds: float) -> None:
+        raise AssertionError(f"{waiter} waits for {seconds} s")
+
+    monkeypatch.setattr(Waiter, "wait", wait)
+    ids = create(manager, 3)
+    manager.cancel(ids[0])
+    ends = manager.as_completed(ids[:2])
+    assert next(ends).id == ids[0]
+    with pytest.raises(AssertionError, match="waits for"):
+        next(ends)
+    assert manager.wait(ids[0]).state is State.CANCELLED
+
+
 def test_a_look_shows_a_final_job_as_get_does(manager: JobManager) -> None:
     """Its values may look like operators and paths of an aggregation."""
     job = manager.create("double", ["$state", {"$literal": 1, "a.b": "$$ROOT"}])
