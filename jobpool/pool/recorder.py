@@ -15,7 +15,7 @@ from ..logs import bounded_logger_of
 from ..middleware import Chain
 from ..names import LISTED, bounded, listed, shown
 from ..observer import Observer
-from ..outcome import MAX_ERROR_BYTES, Finish, Outcome
+from ..outcome import MAX_ERROR_BYTES, Finish, Outcome, describe
 from ..store import Store
 from .held import Held, HeldJobs
 from .pace import Pace
@@ -176,7 +176,7 @@ class Recorder(Service):
             middleware.finished(record.held, record.outcome, name, record.duration)
 
     def _isolate(self, group: list[Record], error: Exception) -> None:
-        """Record one by one what could not be recorded together, and the culprit as failed.
+        """Record one by one what could not be recorded together, and less of the culprit.
 
         Its attempt is over, and no repeat would make its outcome storable.
         Kept for another try, it would keep all others from being recorded.
@@ -185,19 +185,17 @@ class Recorder(Service):
             for record in group:
                 self._record([record])  # what stands already is recognised
             return
-        record = group[0]
-        held = record.held
+        record, held = group[0], group[0].held
+        less, what = _less(record.outcome, error, held)
         logger.error(
-            "the outcome of job %s cannot be stored (%s); it is recorded without its result: return less, or "
-            "other values",
-            *(shown(held.claim.id), type(error).__name__),
+            "the outcome of job %s cannot be stored (%s); %s: return less, or other values",
+            *(shown(held.claim.id), type(error).__name__, what),
             extra=log_fields(held),
         )
-        if record.outcome.error is None:
-            known = Outcome(result_error=f"{type(error).__name__}: {bounded(str(error), MAX_ERROR_BYTES)}")
-            self._record([Record(held, Finish(held.claim, known, held.due_at), record.duration)])
+        if less is None:
+            self._count([record], {held})
         else:
-            self._count([record], {held})  # not even the error: its lease ends it
+            self._record([Record(held, Finish(held.claim, less, held.due_at), record.duration)])
 
     def flush(self, deadline: float) -> None:
         """Record what is there, after the thread ended, until the deadline; the rest stays held."""
@@ -229,3 +227,13 @@ class Recorder(Service):
             if item is not None:
                 records.append(item)
         return records
+
+
+def _less(outcome: Outcome, error: Exception, held: Held) -> tuple[Outcome | None, str]:
+    """Return what to record in place of an outcome that cannot be stored, with a word about it; None if nothing."""
+    if outcome.error is not None:
+        return None, "not even its error, so that its lease ends the job"
+    if outcome.result_error is not None:  # the collection has rules of its own
+        return Outcome(error=describe(error, held.attempt)), "the job fails with that error"
+    why = f"{type(error).__name__}: {bounded(str(error), MAX_ERROR_BYTES)}"
+    return Outcome(result_error=why), "the job succeeds without its result"
