@@ -62,7 +62,9 @@ class Waiting:
                     yield sorted(found.final, key=_ended_at)
                 if found.missing:
                     raise JobNotFound(f"no job {listed(found.missing)} in {self._host.store.name}")
-                if last and self._left:
+                if not self._left:
+                    return
+                if last:
                     raise WaitTimeout(not_final(self._left, self._count, self._timeout))
                 self._register()
                 self._waiter.wait(max(0.0, min(self._look_at, self._deadline) - time.monotonic()))

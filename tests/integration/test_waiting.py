@@ -21,8 +21,9 @@ from pymongo import MongoClient
 from jobpool import Job, JobManager, State, WorkerPool
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import ForkedProcess, InvalidJob, JobNotFound, PoolStateError, WaitTimeout
-from jobpool.pool import notifier as notifying
 from jobpool.pool import looks, waiting
+from jobpool.pool import notifier as notifying
+from jobpool.pool.waiter import Waiter
 
 from ..conftest import Jobs, MakeManager
 from ..faults.failpoints import fail_command
