@@ -14,8 +14,10 @@ from .service import jitter
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 0.01, 1.5, 1.0
 #: Who is told of ends looks all the same, for what a stream that went deaf has not told.
 COVERED_PAUSE = 5.0
-#: Looking must not be what the server is busy with: it rests for so many times what the last look took, ...
+#: Looking at many must not be what the server is busy with: it rests for so many times what the last look took ...
 REST = 10.0
+#: ... beyond this, which is the way to the server and back, ...
+WAY = 0.05
 #: ... but no longer than this.
 LONGEST_REST = 10.0
 #: Jobs named in a message.
@@ -34,7 +36,7 @@ class Looks:
     def looked(self, began: float) -> None:
         """Plan the next look after one that began at that monotonic instant and is over."""
         self._looked_at, self._jitter = time.monotonic(), jitter()
-        self._rest = min(REST * (self._looked_at - began), LONGEST_REST)
+        self._rest = min(REST * max(0.0, self._looked_at - began - WAY), LONGEST_REST)
         self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
 
     def next(self, *, covered: bool = False) -> float:
