@@ -58,7 +58,7 @@ class Observer:
         """An executor is about to be called, `wait` seconds after its job was due."""
 
     def finished(self, type: str, outcome: str, duration: float, error: str | None) -> None:
-        """An attempt ended: succeeded, retried or failed as recorded, or lost, its outcome refused."""
+        """An attempt ended as `Outcome.name` says and was recorded, or it is lost: its outcome was refused."""
 
     def completed(self, type: str, turnaround: float) -> None:
         """A job ended for good, `turnaround` seconds after it was due for the first time."""
@@ -73,7 +73,7 @@ class Observer:
         """`jobs` claims were given back, their executors not called."""
 
     def reaped(self, type: str, result: str, jobs: int) -> None:
-        """`jobs` expired claims were taken back: requeued or failed."""
+        """`jobs` expired claims were taken back: requeued, failed, or cancelled."""
 
     def backlog_counted(self, source: str, backlog: Backlog, types: tuple[str, ...]) -> None:
         """The jobs of the collection `source` were counted; `types` are to be shown even without any."""

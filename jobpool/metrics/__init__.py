@@ -29,6 +29,8 @@ MAX_TYPES = 100
 MAX_ERRORS = 20
 OTHER = "_other"
 
+OUTCOMES = ("succeeded", "retried", "failed", "timed_out", "snoozed", "cancelled", "lost")
+
 Registry = CollectorRegistry
 
 
@@ -168,9 +170,9 @@ class Metrics(Observer):
         for name, gauge in self._gauges.items():
             gauge.labels(pool).set_function(partial(self._sum, pool, name))
         for type in map(self._type, types):
-            for outcome in ("succeeded", "retried", "failed", "lost"):
+            for outcome in OUTCOMES:
                 self.jobs.attempts(type, outcome)
-            for result in ("requeued", "failed"):
+            for result in ("requeued", "failed", "cancelled"):
                 self.jobs.reaped_jobs(type, result)
         for result in ("full", "partial", "empty", "contended", "error"):
             self.pools.claims(pool, result)
