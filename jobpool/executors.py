@@ -21,7 +21,7 @@ MAX_SNOOZES = 1_000_000
 #: Seconds of `timeout` and of a pool's `stuck_after`.
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.1, 365 * 86400.0
 #: The most of an attempt's own log lines that are kept with its job.
-MAX_LOG_LINES = 1000
+MAX_LOG_LINES = 200
 
 #: What may be given as a rule for the delay between attempts.
 BackoffLike = Delays | float | Sequence[float] | Callable[[int, BaseException | None], float]

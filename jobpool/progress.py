@@ -9,7 +9,7 @@ from typing import Any
 
 from .names import bounded
 
-#: Bytes of one line and of a note. A thousand lines of a job then stay under 1 MB.
+#: Bytes of one line and of a note: two hundred lines of a job, the most, leave room for its data.
 MAX_LINE = 1000
 
 

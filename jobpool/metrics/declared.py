@@ -19,7 +19,7 @@ class JobFamilies:
         )
         self.attempts = new.counter(
             "jobpool_attempts_total",
-            "Attempts by outcome. See jobpool_job_errors_total for failed, Job.stuck for timed_out, the heartbeat for lost.",
+            "Attempts by outcome. Look at jobpool_job_errors_total for failed, at the heartbeat for lost.",
             "type",
             "outcome",
         )

@@ -230,7 +230,7 @@ class Recorder(Service):
 
 
 def _less(outcome: Outcome, error: Exception, held: Held) -> tuple[Outcome | None, str]:
-    """Return what to record in place of an outcome that cannot be stored, None for nothing; and a word about it."""
+    """Return what to record in place of an outcome that cannot be stored, if anything, and a word about it."""
     if outcome.error is not None:
         return None, "not even its error, so that its lease ends the job"
     if outcome.result_error is not None:  # the collection has rules of its own

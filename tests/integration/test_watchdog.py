@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from jobpool import Backoff, Executor, JobManager, State, Stuck, WorkerPool
 from jobpool.errors import InvalidConfiguration
 from jobpool.outcome import MAX_ERROR_BYTES, Finish, Outcome
-from jobpool.pool import watchdog
+from jobpool.pool import stuck
 from jobpool.store import Store
 
 from ..conftest import Jobs, MakeManager
@@ -88,7 +88,7 @@ def test_one_that_hangs_is_told_once_and_stored_once(
         assert manager.wait(manager.create("fast").id, PATIENCE).stuck is None
         looks_again(pool)
         assert snapshot(jobs)[0]["stuck"] == stored, "nothing is written again"
-        assert [held.claim.id for held in pool._parts.watchdog.stuck] == [id]
+        assert [held.claim.id for held in pool._parts.stuck.stuck] == [id]
         running = gauge(manager, "jobpool_longest_running_job_seconds")
         assert gauge(manager) == 1
         assert running is not None
@@ -111,18 +111,15 @@ def test_one_that_hangs_is_told_once_and_stored_once(
     assert vars(record).items() >= {"job_id": id, "job_type": type, "pool": "default", "attempt": 1}.items()
 
 
-def test_the_timeout_of_a_type_takes_precedence(make_manager: MakeManager, hung: Hung) -> None:
-    executors = {"long": Executor(hung.thread, timeout=3600), "short": Executor(hung.thread, timeout=LIMIT)}
+def test_a_timeout_ends_what_the_pool_would_only_report(make_manager: MakeManager, hung: Hung) -> None:
+    executors = {"long": hung.thread, "short": Executor(hung.thread, timeout=LIMIT, grace=0)}
     manager = make_manager(executors=executors)
     long, short = manager.create("long").id, manager.create("short").id
-    with WorkerPool(manager, threads=2, stuck_after=LIMIT * 2) as pool:
-        until(lambda: pool._parts.watchdog.stuck, "the short one")
-        until(lambda: pool.gauges().longest_running > LIMIT * 3, "more than the limit of the pool")
-        looks_again(pool)
-        assert [held.claim.id for held in pool._parts.watchdog.stuck] == [short]
-        until(lambda: manager.get(short).stuck)
+    with WorkerPool(manager, threads=2, stuck_after=LIMIT * 3):
+        assert manager.wait(short, PATIENCE).stuck is not None
+        until(lambda: manager.get(long).stuck)
         hung.release.set()
-    assert manager.get(long).stuck is None
+        assert manager.wait(long, PATIENCE).state is State.SUCCEEDED
 
 
 def test_a_decorated_executor_has_a_timeout(make_manager: MakeManager) -> None:
@@ -133,13 +130,11 @@ def test_a_decorated_executor_has_a_timeout(make_manager: MakeManager) -> None:
         manager.executor("b", timeout=0)(lambda data: data)
 
 
-def test_there_is_no_watchdog_where_there_is_no_limit(manager: JobManager) -> None:
+def test_nothing_is_stuck_where_there_is_no_limit(manager: JobManager) -> None:
     with WorkerPool(manager, threads=1) as pool:
         assert manager.wait(manager.create("fast").id, PATIENCE).state is State.SUCCEEDED
-        assert not watchdogs()
+        looks_again(pool)
         assert pool.gauges().stuck == 0
-    with WorkerPool(manager, threads=1, stuck_after=3600):
-        assert watchdogs() == ["jobpool-default-watchdog"]
     assert not watchdogs()
 
 
@@ -170,7 +165,7 @@ def test_what_cannot_be_stored_at_all_is_given_up_and_said(
             struck = point.struck
             looks_again(pool)
             assert point.struck == struck, "it is not tried for ever"
-        assert struck >= watchdog.TRIES
+        assert struck >= stuck.TRIES
         hung.release.set()
         job = manager.wait(id, PATIENCE)
     assert (job.state, job.stuck) == (State.SUCCEEDED, None)
@@ -187,8 +182,8 @@ def test_a_lost_one_is_told_and_changes_nothing(
         jobs.update_one({"_id": id}, {"$set": {"claim": "another"}})
         taken = snapshot(jobs)
         until(lambda: warnings(caplog), "the warning")
-        watchdog = pool._parts.watchdog
-        until(lambda: watchdog._told and not watchdog._unstored, "the write that meets nothing")
+        reports = pool._parts.stuck
+        until(lambda: reports._told and not reports._unstored, "the write that meets nothing")
         looks_again(pool)
         assert snapshot(jobs) == taken
         hung.release.set()
