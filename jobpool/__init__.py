@@ -1,6 +1,5 @@
 """jobpool: a job manager for Python on MongoDB."""
 
-import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +14,7 @@ from .progress import LogLine, Progress
 from .signals import Cancel, JobCancelled, Retry, Snooze, TimedOut
 
 if TYPE_CHECKING:
-    from .aio import AsyncJobManager
-    from .ids import job_id
-    from .manager import JobManager
-    from .middleware import Middleware
-    from .pool import StopReport, WorkerPool
-    from .store.cancelling import Cancelled
-
-#: What needs the driver is imported at its first use: every pytest run loads the plugin, and this package with it.
-_LATER = {
-    "AsyncJobManager": "aio",
-    "Cancelled": "store.cancelling",
-    "JobManager": "manager",
-    "Middleware": "middleware",
-    "StopReport": "pool",
-    "WorkerPool": "pool",
-    "job_id": "ids",
-}
+    from .late import AsyncJobManager, Cancelled, JobManager, Middleware, StopReport, WorkerPool, job_id
 
 # A library says nothing until its host wants to hear it.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -68,9 +51,12 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
-        if name not in _LATER:
+        """Import what needs the driver: every pytest run loads the plugin, and this package with it."""
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        from . import late
+
+        value = globals()[name] = getattr(late, name)
         return value
 
 

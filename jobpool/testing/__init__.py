@@ -13,29 +13,21 @@ functions here work on any manager, and without pytest:
 They are made for tests on a database of their own, not for production.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .crashes import Kill, Killed, expire_leases, kill_between
+    from .late import (
+        Kill,
+        Killed,
+        Travel,
+        assert_idempotent,
+        expire_leases,
+        kill_between,
+        replay_twice,
+        run_all,
+        travel,
+    )
     from .plugin import MakeManager
-    from .replay import assert_idempotent, replay_twice
-    from .running import run_all
-    from .travelling import Travel, travel
-
-#: In which modules they are, imported at first use: pytest imports this package, with the plugin, in every run.
-_LATER = {
-    "Kill": "crashes",
-    "Killed": "crashes",
-    "MakeManager": "plugin",
-    "Travel": "travelling",
-    "assert_idempotent": "replay",
-    "expire_leases": "crashes",
-    "kill_between": "crashes",
-    "replay_twice": "replay",
-    "run_all": "running",
-    "travel": "travelling",
-}
 
 __all__ = [
     "Kill",
@@ -53,9 +45,14 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
-        if name not in _LATER:
+        """Import it: pytest imports this package, with the plugin, in every run."""
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        if name == "MakeManager":
+            from . import plugin as module  # needs pytest
+        else:
+            from . import late as module
+        value = globals()[name] = getattr(module, name)
         return value
 
 
