@@ -95,6 +95,7 @@ class AsyncJobManager(Common[Core]):
         run_at: datetime | None = None,
         delay: float | None = None,
         max_attempts: int | None = None,
+        timeout: float | None = None,
         on_duplicate: str = KEEP,
         session: Session | None = None,
     ) -> Job: ...

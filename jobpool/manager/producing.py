@@ -28,6 +28,7 @@ class Producing(Looking):
         run_at: datetime | None = None,
         delay: float | None = None,
         max_attempts: int | None = None,
+        timeout: float | None = None,
         on_duplicate: str = KEEP,
         session: Session | None = None,
     ) -> Job: ...
@@ -71,6 +72,7 @@ class Producing(Looking):
             run_at: Not before this aware datetime.
             delay: Not before this many seconds from now.
             max_attempts: How often it may be started; the executor's number if None.
+            timeout: Seconds that an attempt may take; the executor's number if None.
             on_duplicate: ``"keep"`` leaves a stored job alone, ``"revive"`` makes
                 it pending again if it failed or was cancelled, ``"raise"`` raises.
             session: Create it in the transaction of this pymongo session: it

@@ -254,7 +254,7 @@ def test_cancelling_while_everything_moves_ends_every_job_once(make_manager: Mak
     with WorkerPool(worker, threads=4):
         until(lambda: manager.get(ids[-1]).attempts > 1)
         threads = [
-            threading.Thread(target=lambda part=part: [manager.cancel(id) for id in part])  # type: ignore[misc]
+            threading.Thread(target=lambda part=part: [manager.cancel(id) for id in part])
             for part in (ids[::2], ids[1::2], ids)
         ]
         for thread in threads:

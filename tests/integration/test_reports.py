@@ -153,7 +153,8 @@ def test_a_report_that_could_not_be_written_is_written_later(
 ) -> None:
     steps = Steps(lambda: current_job().progress(1, note="kept"))
     manager = make_manager(executors={"a": steps})
-    transitions, lost = manager.store.transitions, []
+    lost: list[Any] = []
+    transitions = manager.store.transitions
     report = transitions.report
 
     def refused_at_first(reports: Any, **options: Any) -> None:

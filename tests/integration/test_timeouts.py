@@ -109,8 +109,7 @@ def test_the_same_in_the_calling_thread(make_manager: MakeManager) -> None:
     async def coroutine(data: Any) -> None:
         await asyncio.sleep(PATIENCE)
 
-    rules = {"timeout": 0.1}
-    manager = make_manager(executors={"a": Executor(work, **rules), "b": Executor(coroutine, **rules)})
+    manager = make_manager(executors={"a": Executor(work, timeout=0.1), "b": Executor(coroutine, timeout=0.1)})
     manager.create("a")
     manager.create("b")
     assert manager.run_all() == 2

@@ -92,9 +92,7 @@ def test_the_traceback_starts_in_the_executor(coroutines: Coroutines) -> None:
     assert error.traceback.splitlines()[1].endswith("in fail")
 
 
-@pytest.mark.parametrize(
-    "result", [object(), {1: 2}, float("nan"), "\ud800"], ids=lambda r: type(r).__name__
-)
+@pytest.mark.parametrize("result", [object(), {1: 2}, float("nan"), "\ud800"], ids=lambda r: type(r).__name__)
 def test_a_result_that_cannot_be_stored_fails_the_attempt(coroutines: Coroutines, result: Any) -> None:
     outcome = attempt(coroutines, lambda data: result)
     assert error_of(outcome).startswith("InvalidJob: result")
