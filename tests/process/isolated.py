@@ -97,6 +97,16 @@ def with_a_pool_of_its_own(data: list[int]) -> list[int]:
         return pool.map(abs, data)
 
 
+def terminate_a_fork(data: Any) -> int:
+    """Return the signal that ended it."""
+    forked = os.fork()
+    if forked == 0:
+        threading.Event().wait(30)
+        os._exit(0)
+    os.kill(forked, signal.SIGTERM)
+    return os.WTERMSIG(os.waitpid(forked, 0)[1])
+
+
 def signal_itself(data: Any) -> str:
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)

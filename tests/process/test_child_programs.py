@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -72,7 +73,7 @@ Start = Callable[[str], subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a program in a folder and a process group of its own; whatever is left of it is killed."""
+    """Start a program in a folder and a process group of its own; whatever is left there is killed."""
     started: list[subprocess.Popen[str]] = []
 
     def start(source: str) -> subprocess.Popen[str]:
@@ -93,7 +94,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             process.kill()
+        for pid in running_in(tmp_path):  # after a failure: they hold the pipe open
+            os.kill(pid, signal.SIGKILL)
         process.communicate()
+
+
+def running_in(folder: Path) -> Iterator[int]:
+    """Yield the processes whose working directory is `folder`."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
+                yield int(entry.name)
 
 
 def program(then: str, busy: str = "hang") -> str:

@@ -37,7 +37,7 @@ IMPORTS_BY_NAME = {
     *("bench/child.py", "bench/plots.py", "bench/running.py"),
 }
 #: An isolated executor and its pool, two processes of one program, hand each other what they pickled themselves.
-PICKLES = {"isolation.py", "child.py", "pool/children.py", "pool/answers.py"}
+PICKLES = {"isolation.py", "child/serving.py", "child/failing.py", "pool/children.py", "pool/answers.py"}
 HARMLESS = {("re", "compile"), ("json", "loads"), ("platform", "system")}
 
 
