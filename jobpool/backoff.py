@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .chance import RANDOM
 from .errors import InvalidConfiguration
 from .hooks import logger_of
 from .names import check_seconds, shown
@@ -68,7 +68,7 @@ class Backoff(Delays):
             ceiling = min(self.base * self.factor ** (attempt - 1), self.longest)
         except OverflowError:  # 1,000 attempts at factor 100
             ceiling = self.longest if self.base else 0.0
-        return ceiling * (1 - self.jitter * random.random())
+        return ceiling * (1 - self.jitter * RANDOM.random())
 
     def numbers(self) -> dict[str, Any]:
         """Return the four numbers."""

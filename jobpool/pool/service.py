@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from abc import ABC, abstractmethod
 
+from ..chance import RANDOM
 from ..errors import StoreError
 from ..logs import bounded_logger_of
 from ..names import shown
@@ -202,4 +202,4 @@ class Periodic(Service):
 
 def jitter() -> float:
     """Return a factor between 0.75 and 1.25: services of many pools must not march in step."""
-    return LONGEST_JITTER - random.random() / 2
+    return LONGEST_JITTER - RANDOM.random() / 2

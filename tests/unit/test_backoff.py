@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobpool.backoff import MAX_DELAY, Backoff
+from jobpool.chance import RANDOM
 from jobpool.errors import InvalidConfiguration
+from jobpool.pool.service import jitter
 
 
 def test_the_defaults_are_pinned() -> None:
@@ -42,12 +44,12 @@ def test_a_factor_of_one_keeps_the_delay() -> None:
 
 
 def test_the_largest_draw_takes_the_jitter_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 1.0)
+    monkeypatch.setattr(RANDOM, "random", lambda: 1.0)
     assert Backoff(base=8, jitter=0.25).delay(1) == 6
 
 
 def test_the_smallest_draw_takes_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.0)
+    monkeypatch.setattr(RANDOM, "random", lambda: 0.0)
     assert Backoff(base=8, jitter=0.25).delay(1) == 8
 
 
@@ -87,3 +89,10 @@ def test_the_delay_is_drawn_from_its_range(
 def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfiguration, match=f"^backoff {next(iter(setting))} must be "):
         Backoff(**setting)
+
+
+def test_the_hosts_random_numbers_are_left_alone() -> None:
+    before = random.getstate()
+    assert len({Backoff().delay(1) for _ in range(20)}) > 1
+    jitter()
+    assert random.getstate() == before

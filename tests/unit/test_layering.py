@@ -16,6 +16,7 @@ ROOT = Path(jobpool.__file__).parent
 #: From low to high: a module imports only what stands before it, or is in the same package.
 LAYERS = [
     *(
+        "chance",
         "errors",
         "names",
         "data",

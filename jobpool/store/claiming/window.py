@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
+from ...chance import RANDOM
 from ..connection import Connection
 from ..documents import Document
 from .batch import Batch, Choice
@@ -61,7 +60,7 @@ class Window(Batch):
         likely as any other and waits f calls.
         """
         reach = min(request.limit * self.factor, max(request.limit, MAX_CANDIDATES))
-        skipped = random.randrange(max(1, reach // request.limit)) * request.limit
+        skipped = RANDOM.randrange(max(1, reach // request.limit)) * request.limit
         return self._candidates(request.types, request.limit, skipped)
 
     def _learn(self, answer: Claimed) -> None:
