@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -38,6 +37,9 @@ _NEWS: list[Document] = [
 ]
 
 
+#: Seconds over which writes are counted.
+WINDOW = 0.05
+
 _S = TypeVar("_S", bound="_Stream")
 
 
@@ -52,7 +54,7 @@ class _Stream:
         connection: Connection,
         pipeline: list[Document],
         max_await: float,
-        resume_after: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         self._connection = connection
         connection.check_process()
@@ -60,7 +62,7 @@ class _Stream:
         try:
             with pymongo.timeout(self._timeout):
                 self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
-                    pipeline, max_await_time_ms=int(max_await * 1000), resume_after=resume_after
+                    pipeline, max_await_time_ms=int(max_await * 1000), **options
                 )
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "opening the change stream") from error
@@ -90,9 +92,12 @@ class _Stream:
         try:
             self._connection.check_process()
             with pymongo.timeout(CLOSE_TIME):
-                self._stream.close()
+                self._end()
         except (PyMongoError, OSError, OverflowError, ForkedProcess):
             return
+
+    def _end(self) -> None:
+        self._stream.close()
 
     def __enter__(self: _S) -> _S:
         return self
@@ -130,6 +135,9 @@ class FinalWatch(_Stream):
         ids: The jobs meant.
         after: The stream to go on from: nothing that came since its last
             answer is left out. It is closed. None begins now.
+
+    Fields: all belong to the thread. `writes` is how many writes a second the
+    server had in the last window, of whatever collection.
     """
 
     def __init__(
@@ -140,8 +148,15 @@ class FinalWatch(_Stream):
             token = after._stream.resume_token
             after.close()
         self.ids = ids
-        super().__init__(connection, _ends(ids), max_await, token)
+        self.writes = 0.0
+        self._session = connection.client.start_session(causal_consistency=False)
+        try:
+            super().__init__(connection, _ends(ids), max_await, resume_after=token, session=self._session)
+        except BaseException:
+            self._session.end_session()
+            raise
         self.opened_at = self.read_at
+        self._window = (self.opened_at, self._session.operation_time)
 
     def next(self) -> str | None:
         """Return the id of a job that became final or was removed; None if none did.
@@ -150,7 +165,23 @@ class FinalWatch(_Stream):
             StoreError: The stream is broken; open another one, which knows nothing of this one.
         """
         change = self._read()
+        self._measure()
         return None if change is None else change["documentKey"]["_id"]
+
+    def _measure(self) -> None:
+        """Count the server's writes by the times of its replies: those of one second are numbered."""
+        (began, first), last = self._window, self._session.operation_time
+        if self.read_at - began < WINDOW:
+            return
+        if first is not None and last is not None and first.time == last.time:
+            self.writes = (last.inc - first.inc) / (self.read_at - began)
+        self._window = (self.read_at, last)
+
+    def _end(self) -> None:
+        try:
+            super()._end()
+        finally:
+            self._session.end_session()
 
 
 def _ends(ids: frozenset[str]) -> list[Document]:

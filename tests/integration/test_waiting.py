@@ -419,6 +419,37 @@ def test_without_a_stream_waits_poll_and_one_line_says_so(
     assert "polling" in line
 
 
+def test_a_stream_counts_the_writes_of_its_server(manager: JobManager) -> None:
+    with manager.store.watch_finals(frozenset({"nobody"}), 0.06) as watch:
+        for _ in range(3):
+            watch.next()
+        assert watch.writes < 500
+
+        def counted() -> bool:
+            manager.create_many([{"type": "idle", "data": [threading.get_ident(), time.time()]}] * 20)
+            watch.next()
+            return watch.writes > 0
+
+        until(counted)
+
+
+def test_on_a_server_busy_with_writes_waits_poll(
+    manager: JobManager, beside: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "BUSY", -1.0)
+    ids = create(manager, 2)
+    wait = beside.submit(manager.wait, ids[0], PATIENCE)
+    until(lambda: (one := manager._waits.notifier) and one._busy_until > 0, "a look at how busy it is")
+    until(lambda: not any(waiter.covered for waiter in manager._waits.waiters))
+    manager.cancel(ids[0])
+    assert wait.result(PATIENCE).id == ids[0]
+    monkeypatch.setattr(notifying, "BUSY", 1e9)
+    wait = beside.submit(manager.wait, ids[1], PATIENCE)
+    covered(manager)
+    manager.cancel(ids[1])
+    assert wait.result(PATIENCE).id == ids[1]
+
+
 @pytest.mark.usefixtures("by_push_alone")
 @pytest.mark.parametrize("half", [False, True], ids=["reset", "half closed"])
 def test_a_job_that_ends_while_the_stream_is_broken_is_found(
