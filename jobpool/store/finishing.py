@@ -87,7 +87,8 @@ def _again(finish: Finish, now: Now) -> Document:
     }
     update: Document = {"$set": values, "$unset": {"lease_until": "", "pool": "", "started_at": ""}}
     if outcome.snoozed:
-        values["snoozed_by"] = finish.claim.token  # no error tells a repeat that this was done already
+        # No error tells a repeat that this was done already; another claim may have snoozed since.
+        update["$push"] = {"snoozed_by": {"$each": [finish.claim.token], "$slice": -MAX_ERRORS}}
         update["$inc"] = {"attempts": -1, "snoozes": 1}
     return update
 

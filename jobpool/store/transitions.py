@@ -283,7 +283,7 @@ def _finished(stored: Document, claim: Claim) -> bool | None:
     # Only finishes write a token into the history, reapers do not.
     if any(item.get("claim") == claim.token for item in stored.get("errors", ())):
         return True
-    if stored.get("snoozed_by") == claim.token:
+    if claim.token in stored.get("snoozed_by", ()):
         return True
     if stored.get("claim") != claim.token:
         return False
