@@ -36,6 +36,7 @@ BUGS = {
     # Knowing a write again.
     "finish forgets the token": Bug(Rules(finish_keeps_token=False), "I4", "a repeated finish is called lost"),
     "finish forgets its error": Bug(Rules(finish_knows_its_error=False), "I4", "so it is after the next claim"),
+    "snoozes but the last forgotten": Bug(Rules(snoozes_all_known=False), "I4", "so it is after the next snooze"),
     "finish not repeated": Bug(Rules(finish_until_answered=False), "I6", "work that was done is run again"),
     # Counting.
     "attempts counted at failures": Bug(Rules(start_spends_attempt=False), "I5", "a crash costs no attempt"),
@@ -43,6 +44,12 @@ BUGS = {
     "stop releases what runs": Bug(Rules(release_only_uncalled=False), "I5", "a run whose attempt is given back"),
     "begin not disowned": Bug(Rules(begin_disowned=False), "I5", "one whose answer was lost spends an attempt"),
     "begin at any time": Bug(Rules(begin_bounded=False), "I5", "so does one that arrives unexpected"),
+    "snooze refunds at every repeat": Bug(Rules(snooze_asks_state=False), "I5 count", "one run, two given back"),
+    # Cancelling: no entry after it was acknowledged.
+    "retry ignores the mark": Bug(Rules(retry_sees_mark=False), "I8", "the next attempt is called"),
+    "release ignores the mark": Bug(Rules(release_sees_mark=False), "I8", "the next claim is called"),
+    "reap ignores the mark": Bug(Rules(reap_sees_mark=False), "I8", "so it is after a crash"),
+    "cancel ends what runs": Bug(Rules(cancel_marks_running=False), "I8", "it is called all the same"),
     # Time.
     "deadline not looked at": Bug(Rules(deadline_before_call=False), "I3", "called under a lease that is over"),
     "deadline from the answer": Bug(Rules(deadline_from_request=False), "I3", "a late answer seems a new lease"),

@@ -37,7 +37,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .rules import FAILED, FINAL, HELD, NO_CLAIM, RETRY, RUNNING, SUCCEEDED, Claim, Doc, Rules
+from .rules import CANCELLED, FAILED, FINAL, HELD, NO_CLAIM, RETRY, RUNNING, SNOOZE, SUCCEEDED, Claim, Doc, Rules
 
 POOLS = (0, 1)
 
@@ -45,6 +45,8 @@ POOLS = (0, 1)
 # `UNKNOWN` is one that started its job, for all the pool knows.
 FREE, AWAITED, QUEUED, STARTED, EXECUTING, ENDED = "free", "awaited", "queued", "started", "executing", "ended"
 UNKNOWN = "unknown"
+#: Of a job that nobody has been told to be cancelled or asked to end.
+UNBARRED = -1
 
 
 class Slot(NamedTuple):
@@ -83,12 +85,15 @@ class Job(NamedTuple):
     None: the same. `runs` counts the calls of the executor, in the real world.
     `owed` is the serial of a claim that started the job without its pool
     learning of it: while the pool lives and is not late, it must come back.
+    `barred` is set when somebody is told that it is cancelled, or asked to end:
+    from then on only the claim of that serial, which ran then, may be called.
     """
 
     doc: Doc = Doc()
     majority: Doc | None = None
     runs: int = 0
     owed: int = 0
+    barred: int = UNBARRED
     slots: tuple[Slot, ...] = (Slot(), Slot())
     network: tuple[Message, ...] = ()
 
@@ -116,6 +121,8 @@ class Job(NamedTuple):
         there = {claim.serial for claim in (*known, self.doc.claim, self.committed.claim)}
         if self.owed and self.owed not in there:
             return self._replace(owed=0).forgetting()
+        if self.barred > 0 and not any(slot.claim.serial == self.barred for slot in self.slots):
+            return self._replace(barred=0).forgetting()
         if not self.doc.recorded and not (self.majority and self.majority.recorded):
             return self
         majority = self.majority and self.majority.forgetting(known)
@@ -143,6 +150,8 @@ class Scope:
     drains: int = 1
     failovers: bool = True
     begins: bool = False  # claims that start their job as well
+    cancels: bool = False
+    snoozes: int = 0  # of one job
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,8 @@ class Model:
                 yield from self._finish(job, world, pool, slot)
             yield from self._give_back(job, world, pool, slot)
             yield from self._lease(job, world, pool, slot)
+        if self.scope.cancels and job.barred == UNBARRED:
+            yield from self._cancel(job, world)
         yield from self._network(job, world)
         yield from self._housekeeping(job)
 
@@ -236,11 +247,16 @@ class Model:
         if slot.certain or not self.rules.deadline_before_call:
             called = job.with_slot(pool, slot._replace(stage=EXECUTING))
             broken = "" if slot.certain else "I3"  # called under a lease that may be over
+            if job.barred not in (UNBARRED, slot.claim.serial):
+                broken = "I8"
             yield Step("call executor", pool, called._replace(runs=job.runs + 1), broken=broken)
 
     def _end(self, job: Job, pool: int, slot: Slot) -> Iterator[Step]:
         failure = RETRY if slot.attempt < job.doc.allowed else FAILED
-        for action, outcome in (("executor returns", SUCCEEDED), ("executor raises", failure)):
+        ends = [("executor returns", SUCCEEDED), ("executor raises", failure)]
+        if job.doc.snoozes < self.scope.snoozes:
+            ends.append(("executor snoozes", SNOOZE))
+        for action, outcome in ends:
             yield Step(action, pool, job.with_slot(pool, slot._replace(stage=ENDED, outcome=outcome)))
 
     def _finish(self, job: Job, world: World, pool: int, slot: Slot) -> Iterator[Step]:
@@ -283,6 +299,23 @@ class Model:
         if self._room(job):
             yield Step(f"{name} delayed", pool, job.sending(request).with_slot(pool, then[None]), fault=True)
 
+    def _cancel(self, job: Job, world: World) -> Iterator[Step]:
+        """Let somebody who holds nothing cancel the job, and be told what came of it, or not."""
+        request = Message("cancel", NO_CLAIM)
+        after = job._replace(doc=self.rules.cancel(job.doc) or job.doc)
+        if after.doc.state == CANCELLED or after.doc.marked:
+            fault = not world.isolated
+            runs = after.doc.state == RUNNING
+            told = after._replace(barred=after.doc.claim.serial if runs else 0)
+            if self._answered(world):
+                yield Step("cancel", None, told)
+                if self._room(job):
+                    yield Step("cancel, twice", None, told.sending(request), fault=True)
+            if after != job:
+                yield Step("cancel, answer lost", None, after, fault=fault)
+        if self._room(job) and job.doc.state not in FINAL:
+            yield Step("cancel delayed", None, job.sending(request), fault=True)
+
     def _network(self, job: Job, world: World) -> Iterator[Step]:
         """Let a request arrive that nobody waits for any more."""
         for message in dict.fromkeys(job.network):
@@ -295,7 +328,7 @@ class Model:
                 doc, broken = self._claimed(job)[1], ""
             else:
                 doc = self._apply(job.doc, message)
-                broken = _stale(job.doc, doc, message.claim)
+                broken = "" if message.operation == "cancel" else _stale(job.doc, doc, message.claim)
             after = job._replace(doc=doc or job.doc, network=tuple(rest))
             yield Step(f"late {message.operation} arrives", None, after, broken=broken)
 
@@ -422,17 +455,20 @@ def broken_by(before: Job, after: Job) -> str:
     I4: only the current claim writes, and it is told the truth; see `_stale` and `_untrue`.
     I5: no more executions than allowed.
     I5 count: each is counted as an attempt before it begins, and attempts stay within what is allowed.
+        One that ended in a snooze is counted no more, once.
     I6: nobody lets go of work that is done and not recorded; where nothing went
         wrong, nothing is reaped (`search`).
+    I8: what somebody was told to be cancelled is not called, and what was asked to end not again (`Job.barred`).
     """
     old, new = before.committed, after.committed
     if old.state in FINAL and new.state != old.state:
         return "I2"
     if all(_holds(slot, after.doc) for slot in after.slots):
         return "I3"
-    if after.runs > new.allowed:
+    runs = after.runs - new.snoozes
+    if runs > new.allowed:
         return "I5"
-    return "" if after.runs <= new.attempts <= new.allowed else "I5 count"
+    return "" if runs <= new.attempts <= new.allowed else "I5 count"
 
 
 def _holds(slot: Slot, doc: Doc) -> bool:

@@ -11,10 +11,11 @@ from jobpool.job import Claim, JobError
 from jobpool.outcome import Finish, Outcome
 from jobpool.store import Store
 from jobpool.store.claiming import Claimed, Request, Rule, Unknown
+from jobpool.store.driver import run
 from jobpool.store.transitions import Start
 
 from ..conftest import Jobs
-from .rules import FAILED, RETRY, SUCCEEDED
+from .rules import FAILED, RETRY, SNOOZE, SUCCEEDED
 
 #: Leases end when a test says so.
 LEASE = 3600.0
@@ -25,6 +26,7 @@ OUTCOMES = {
     SUCCEEDED: Outcome(),
     RETRY: Outcome(error=FAILURE, retry_after=0.0),
     FAILED: Outcome(error=FAILURE),
+    SNOOZE: Outcome(snoozed=True, retry_after=0.0),
 }
 
 
@@ -48,6 +50,11 @@ def claim(store: Store, strategy: str, limit: int, pool: str = "test", *, begun:
     """Claim as a pool does; `begun` starts the jobs as well."""
     rules = {TYPE: Rule(1, Backoff())} if begun else None
     return store.strategy(strategy).claim(Request((TYPE,), limit, pool, LEASE, rules))
+
+
+def cancel(store: Store, id: str) -> None:
+    """Cancel a job as somebody who holds nothing."""
+    run(store.cancelling.cancel(id))
 
 
 def disown(store: Store, claim: Claim) -> None:

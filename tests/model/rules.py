@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 PENDING, CLAIMED, RUNNING = "pending", "claimed", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-RETRY = "retry"  # an outcome, not a state
+RETRY, SNOOZE = "retry", "snooze"  # outcomes, not states
 HELD = (CLAIMED, RUNNING)
 FINAL = (SUCCEEDED, FAILED, CANCELLED)
 
@@ -35,8 +35,9 @@ NO_CLAIM = Claim(0, 0, 0)
 class Doc(NamedTuple):
     """A job as it is stored.
 
-    `live` says that the lease is not over by the server's clock. `recorded`
-    is the truth again: the claims whose finish was applied.
+    `live` says that the lease is not over by the server's clock, `marked` that
+    it was asked to end while it ran. `recorded` is the truth again: the claims
+    whose finish was applied; so is `snoozes`: how many of all were snoozes.
     """
 
     state: str = PENDING
@@ -45,7 +46,10 @@ class Doc(NamedTuple):
     attempts: int = 0
     allowed: int = 2
     live: bool = False
+    marked: bool = False
+    snoozes: int = 0
     errors: tuple[Claim, ...] = ()
+    snoozed: tuple[Claim, ...] = ()
     recorded: tuple[int, ...] = ()
 
     def forgetting(self, known: set[Claim]) -> Doc:
@@ -54,6 +58,7 @@ class Doc(NamedTuple):
         serials = {claim.serial for claim in known}
         return self._replace(
             errors=tuple(error for error in self.errors if error.token in tokens),
+            snoozed=tuple(claim for claim in self.snoozed if claim.token in tokens),
             recorded=tuple(serial for serial in self.recorded if serial in serials),
         )
 
@@ -75,6 +80,12 @@ class Rules:
     reap_asks_state: bool = True
     reap_removes_token: bool = True
     start_spends_attempt: bool = True  # else a recorded failure does
+    cancel_marks_running: bool = True  # else it ends it at once
+    retry_sees_mark: bool = True
+    release_sees_mark: bool = True
+    reap_sees_mark: bool = True
+    snooze_asks_state: bool = True
+    snoozes_all_known: bool = True  # else the last one only
 
     # The pools' half; see `model`.
     majority: bool = True
@@ -86,6 +97,12 @@ class Rules:
     release_only_uncalled: bool = True
     begin_disowned: bool = True
     begin_bounded: bool = True
+
+    @property
+    def of_cancels_or_snoozes(self) -> bool:
+        """Whether a rule is taken away that matters only where jobs are cancelled or snooze."""
+        marks = (self.cancel_marks_running, self.retry_sees_mark, self.release_sees_mark, self.reap_sees_mark)
+        return not all((*marks, self.snooze_asks_state, self.snoozes_all_known))
 
     def new_claim(self, doc: Doc, serial: int) -> Claim:
         """Return the claim that would be made on `doc` now."""
@@ -112,17 +129,35 @@ class Rules:
 
     def finish(self, doc: Doc, claim: Claim, outcome: str) -> Doc | None:
         """Record the outcome of a running job and end its lease. The token stays: a repeat shall know it."""
-        if doc.state != RUNNING or not self._carries(doc, claim, self.finish_asks_token):
+        again = outcome == SNOOZE and not self.snooze_asks_state and doc.state == PENDING
+        if not (doc.state == RUNNING or again) or not self._carries(doc, claim, self.finish_asks_token):
             return None
-        failed = outcome != SUCCEEDED
+        failed = outcome in (RETRY, FAILED)
+        state = self._after(doc, outcome)
+        put_off = outcome == SNOOZE and state == PENDING
+        others = doc.snoozed if self.snoozes_all_known else ()
         return doc._replace(
-            state=PENDING if outcome == RETRY else outcome,
+            state=state,
             claim=doc.claim if self.finish_keeps_token else NO_CLAIM,
-            attempts=doc.attempts + (failed and not self.start_spends_attempt),
+            attempts=doc.attempts + (failed and not self.start_spends_attempt) - put_off,
             live=False,
+            snoozes=doc.snoozes + (put_off and claim.serial not in doc.recorded),
             errors=(*doc.errors, claim) if failed else doc.errors,
-            recorded=(*doc.recorded, claim.serial),
+            snoozed=(*others, claim) if put_off and not again else doc.snoozed,
+            recorded=doc.recorded if again else (*doc.recorded, claim.serial),
         )
+
+    def _after(self, doc: Doc, outcome: str) -> str:
+        """Return the state that an outcome leads to: who was asked to end is not tried again."""
+        if outcome not in (RETRY, SNOOZE):
+            return outcome
+        return CANCELLED if doc.marked and self.retry_sees_mark else PENDING
+
+    def cancel(self, doc: Doc) -> Doc | None:
+        """End a job that nobody runs; ask the one who runs it to end."""
+        if doc.state in (PENDING, CLAIMED) or (doc.state == RUNNING and not self.cancel_marks_running):
+            return doc._replace(state=CANCELLED, claim=NO_CLAIM, live=False)
+        return doc._replace(marked=True) if doc.state == RUNNING and not doc.marked else None
 
     def extend(self, doc: Doc, claim: Claim) -> Doc | None:
         """Let the lease of a held job begin anew, even one that is over if nobody has reaped it."""
@@ -135,19 +170,25 @@ class Rules:
         if doc.state not in HELD or not self._carries(doc, claim, self.release_asks_token):
             return None
         spent = doc.state == RUNNING and self.start_spends_attempt
-        return doc._replace(state=PENDING, claim=NO_CLAIM, attempts=doc.attempts - spent, live=False)
+        state = CANCELLED if doc.marked and self.release_sees_mark else PENDING
+        return doc._replace(state=state, claim=NO_CLAIM, attempts=doc.attempts - spent, live=False)
 
     def reap(self, doc: Doc) -> Doc | None:
-        """Take back a held job whose lease is over: pending again, or failed if its attempts are spent."""
+        """Take back a held job whose lease is over: pending again, failed if spent, cancelled if it was asked."""
         held = doc.state in HELD if self.reap_asks_state else doc.claim != NO_CLAIM
         if not held or (doc.live and self.reap_asks_expiry):
             return None
         spent = doc.state == RUNNING and doc.attempts >= doc.allowed
         claim = NO_CLAIM if self.reap_removes_token else doc.claim
-        return doc._replace(state=FAILED if spent else PENDING, claim=claim, live=False)
+        state = FAILED if spent else PENDING
+        if doc.state == RUNNING and doc.marked and self.reap_sees_mark:
+            state = CANCELLED
+        return doc._replace(state=state, claim=claim, live=False)
 
     def write(self, doc: Doc, operation: str, claim: Claim, outcome: str = "") -> Doc | None:
-        """Apply a holder's write by its name."""
+        """Apply a write by its name: a holder's, or a cancel, which needs no claim."""
+        if operation == "cancel":
+            return self.cancel(doc)
         if operation == "finish":
             return self.finish(doc, claim, outcome)
         writes = {"start": self.start, "extend": self.extend, "release": self.release}
@@ -158,6 +199,8 @@ class Rules:
         mine = doc.claim.token == claim.token
         if operation == "finish":
             if self.finish_knows_its_error and any(error.token == claim.token for error in doc.errors):
+                return True
+            if any(other.token == claim.token for other in doc.snoozed):
                 return True
             return (None if doc.state in HELD else True) if mine else False
         if operation == "start":

@@ -26,7 +26,7 @@ from ..conftest import Jobs, MakeManager
 from ..faults.report import FaultReport
 from . import real
 from .bugs import BUGS
-from .rules import CANCELLED, FAILED, FINAL, HELD, NO_CLAIM, PENDING, RETRY, SUCCEEDED, Claim, Doc, Rules
+from .rules import CANCELLED, FAILED, FINAL, HELD, NO_CLAIM, PENDING, RETRY, SNOOZE, SUCCEEDED, Claim, Doc, Rules
 
 IDS = ("x", "y")
 #: What the walks must have met, besides the rules taken.
@@ -41,7 +41,12 @@ MISTAKES = (
     "reap leaves the token",
     "finish forgets the token",
     "finish forgets its error",
+    "snooze refunds at every repeat",
     "attempts counted at failures",
+    "retry ignores the mark",
+    "release ignores the mark",
+    "reap ignores the mark",
+    "cancel ends what runs",
 )
 ids = st.sampled_from(IDS)
 nth = st.integers(0, 7)  # picks one of what there is, the newest first
@@ -97,7 +102,9 @@ class StoreMachine(RuleBasedStateMachine):
         if known is None:
             self._begin_life(id, Doc(allowed=allowed))
         elif on_duplicate == "revive" and known.state in (FAILED, CANCELLED):
-            self._begin_life(id, known._replace(state=PENDING, claim=NO_CLAIM, attempts=0))
+            self._begin_life(
+                id, known._replace(state=PENDING, claim=NO_CLAIM, attempts=0, marked=False, snoozes=0, snoozed=())
+            )
         assert job.state == self.docs[id].state
 
     def _cancel(self, id: str) -> None:
@@ -106,9 +113,11 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(JobNotFound):
                 self.manager.cancel(id)
             return
-        if doc.state == PENDING:
-            self.docs[id] = doc._replace(state=CANCELLED)
-        assert self.manager.cancel(id).state == self.docs[id].state
+        after = self.protocol.cancel(doc)
+        job = self.manager.cancel(id)
+        if after is not None:
+            self._applied(id, after)
+        assert job.state == self.docs[id].state
 
     def _remove(self, id: str) -> None:
         doc = self.docs.get(id)
@@ -166,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.started.append((id, claim))
 
     @precondition(lambda self: self.started)
-    @rule(nth=nth, wanted=st.sampled_from([RETRY, SUCCEEDED, "crash"]))
+    @rule(nth=nth, wanted=st.sampled_from([RETRY, SNOOZE, SUCCEEDED, "crash"]))
     def call(self, nth: int, wanted: str) -> None:
         """Run the executor, once a claim, and record its outcome unless the pool crashes; or record it again."""
         id, claim = _pick(self.started, nth)
@@ -281,6 +290,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert ("lease_until" in there) == (doc.state in HELD)
             assert real.is_live(there) == doc.live
             assert ("finished_at" in there) == (doc.state in FINAL)
+            assert ("cancel_requested_at" in there) == doc.marked
+            assert there.get("snoozes", 0) == doc.snoozes
 
     @invariant()
     def i3_one_lease_a_job(self) -> None:
@@ -292,7 +303,7 @@ class StoreMachine(RuleBasedStateMachine):
     def i5_every_execution_is_counted(self) -> None:
         for id, doc in self.docs.items():
             runs = self.lives[id] & self.called.keys()
-            assert len(runs) <= doc.attempts <= doc.allowed
+            assert len(runs) - doc.snoozes <= doc.attempts <= doc.allowed
 
 
 def _pick(items: list[Any], nth: int) -> Any:

@@ -23,7 +23,7 @@ INSIDE = ("call", "executor", "crash", "drain", "late", "claim answered late", "
 
 def landmark(action: str, job: Job) -> Hashable:
     """One way for each action on each different document."""
-    return action, job.doc.state, job.doc.attempts, job.doc.fence, job.doc.live
+    return action, job.doc.state, job.doc.attempts, job.doc.fence, job.doc.live, job.doc.marked
 
 
 class Replay:
@@ -49,6 +49,8 @@ class Replay:
             self._claim(before, after)
         elif action in ("late begin arrives", "begin", "begin, answer lost"):
             self._claim(before, after, begun=True)
+        elif action.startswith("cancel") or action == "late cancel arrives":
+            real.cancel(self.store, ID)
         elif action.startswith("late ") and action.endswith(" arrives"):
             (message,) = set(before.network) - set(after.network)
             self._write(message, before.doc)
@@ -93,22 +95,30 @@ class Replay:
         assert (stored["state"], stored["attempts"], stored["fence"]) == (doc.state, doc.attempts, doc.fence)
         holder = self.claims[doc.claim.serial].token if doc.claim != NO_CLAIM else None
         assert stored.get("claim") == holder
+        assert ("cancel_requested_at" in stored) == doc.marked
+        assert stored.get("snoozes", 0) == doc.snoozes
         assert ("lease_until" in stored) == (doc.state in HELD)
         assert real.is_live(stored) == doc.live
 
 
 @pytest.mark.fault("F62")
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize(("begins", "cancels"), [(False, False), (True, False), (False, True), (True, True)])
 def test_f62_the_store_goes_the_ways_of_the_model(
-    make_manager: MakeManager, jobs: Jobs, fault: FaultReport, begins: bool
+    make_manager: MakeManager, jobs: Jobs, fault: FaultReport, begins: bool, cancels: bool
 ) -> None:
     manager = make_manager()
     manager.store.ready()
-    claims = 2 if begins else 3
-    search = Search(
-        Rules(), Scope(jobs=1, faults=fault.length(1, 2), claims=claims, failovers=False, begins=begins)
+    scope = Scope(
+        jobs=1,
+        faults=fault.length(1, 2),
+        claims=2 if begins or cancels else 3,
+        failovers=False,
+        begins=begins,
+        cancels=cancels,
+        snoozes=cancels,
     )
+    search = Search(Rules(), scope)
     ways = search.landmarks(landmark)
     steps = refused = 0
     for way in ways:
