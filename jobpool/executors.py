@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from .backoff import Backoff, Delays, delays_of
 from .errors import InvalidConfiguration, InvalidData, InvalidJob, UnknownType
-from .isolation import check_isolable
+from .isolation import check_isolable, check_not_in_starting_child
 from .names import check_int, check_name, check_seconds, shown
 from .retention import Retention, retention_of
 from .signals import Retry
@@ -273,6 +273,18 @@ class Executors:
         if not (types or self._by_type):
             raise UnknownType("no executors are registered, so there is nothing that could run here")
         return tuple(dict.fromkeys(types or self._by_type))
+
+    def check_isolated(self, types: Iterable[str]) -> None:
+        """Raise `InvalidConfiguration` if an executor of `types` cannot run in its child process after all.
+
+        When it was registered its module may not have been complete. In such a
+        child `PoolStateError` is raised: it must not run jobs of its own.
+        """
+        isolated = [executor for type in types if (executor := self._by_type[type]).isolation is not None]
+        if isolated:
+            check_not_in_starting_child()
+        for executor in isolated:
+            check_isolable(executor.fn)
 
     def _known(self) -> str:
         names = sorted(self._by_type)

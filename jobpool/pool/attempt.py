@@ -95,7 +95,7 @@ def _in_child(executor: Executor, held: Held, children: Children) -> Any:
     fields = log_fields(held)
     facts: dict[str, Any] = {"id": held.claim.id, "type": held.type, "fence": held.claim.fence}
     facts |= {name: fields[name] for name in ("pool", "attempt", "trace_id", "span_id") if name in fields}
-    facts["created_at"] = held.document["created_at"]
+    facts |= {name: held.document.get(name) for name in ("created_at", "checkpoint")}
     data = executor.validated(held.document["data"])
     return children.run(executor.fn, data, facts=facts, limit=None, told=lambda: _why_to_end(held))
 

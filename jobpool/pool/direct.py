@@ -60,6 +60,7 @@ class DirectRuns:
                 while the lease lasted.
             LeaseLost: The outcome was refused; see the error.
         """
+        self._host.executors.check_isolated(types)
         self._host.tracing.look()
         self._keep_house()
         jobs = holding(self._claim(types), NAME)

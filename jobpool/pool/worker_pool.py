@@ -93,6 +93,7 @@ class WorkerPool(Endpoint):
             ForkedProcess: It was made in the parent of this process.
         """
         self._check_process()
+        self._manager.executors.check_isolated(self.types)
         self._manager.tracing.look()
         server = self._store.ready()
         mine = _Call()
