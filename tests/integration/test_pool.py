@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from pymongo import MongoClient
 
 from jobpool import Backoff, Executor, JobManager, State, WorkerPool, current_job
 from jobpool.errors import ForkedProcess, InvalidConfiguration, PoolStateError, UnknownType
@@ -208,9 +209,29 @@ def test_an_outcome_that_cannot_be_stored_holds_nobody_else_up(
     monkeypatch.setattr(pool._parts.recorder, "put", change_and_put)
     with pool:
         jobs = [manager.wait(id, PATIENCE) for id in created.ids]
-    assert [job.state for job in jobs] == [State.FAILED] + [State.SUCCEEDED] * 29
-    assert jobs[0].error is not None
-    assert jobs[0].error.type == "InvalidDocument"
+    assert [job.state for job in jobs] == [State.SUCCEEDED] * 30
+    assert [job.result for job in jobs] == [None, *({"n": n} for n in range(1, 30))]
+    assert jobs[0].result_error is not None
+    assert jobs[0].result_error.startswith("InvalidDocument: ")
+
+
+def test_a_collection_that_refuses_what_ends_its_jobs_ends_them_by_their_leases(
+    make_manager: MakeManager, client: MongoClient[dict[str, Any]], database: str
+) -> None:
+    """Rules that somebody else gave it allow no result and no error: nothing is repeated for ever."""
+    manager = make_manager(executors={"a": lambda data: data, "b": lambda data: None})
+    manager.ensure_indexes()
+    refused = {"result_error": {"$exists": False}, "error": {"$exists": False}, "result": {"$ne": 1}}
+    client[database].command("collMod", "jobs", validator=refused)
+    with WorkerPool(manager, lease=1, heartbeat=0.2, reap_interval=0.2):
+        one, other = manager.create("a", 1), manager.create("b", 2)
+        assert other.wait(PATIENCE).state is State.SUCCEEDED
+        until(lambda: manager.get(one.id).lease_until is not None)
+        value = manager.metrics.registry.get_sample_value
+        until(lambda: value("jobpool_attempts_total", {"type": "a", "outcome": "lost"}) == 1)
+        client[database].command("collMod", "jobs", validator={})
+        job = one.wait(PATIENCE)
+    assert (job.state, job.error.type) == (State.FAILED, "WorkerLost")  # type: ignore[union-attr]
 
 
 def test_a_dropped_collection_is_noticed_and_made_anew(make_manager: MakeManager, jobs: Jobs) -> None:

@@ -40,9 +40,9 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
         for value in list(names.values()):
             if isinstance(value, JobManager):
                 value.close()
-        for database in ("shop", "service"):
+        for database in ("shop", "shop_tests", "service"):
             client.drop_database(database)
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 13
 
 
 def test_the_metrics_table_names_every_family_and_no_other() -> None:

@@ -148,7 +148,7 @@ def install(cast: Cast) -> None:
     manager = cast.manager(INSTALLER)
     manager.ensure_indexes()
     assert manager.ensure_indexes() == []
-    assert len(cast.jobs.index_information()) == 5
+    assert len(cast.jobs.index_information()) == 6
 
 
 def _stored(type: str, id: str) -> dict[str, Any]:
@@ -265,6 +265,7 @@ def test_without_the_indexes_it_is_said_who_makes_them_how(
     for part in (
         "jobpool_claim",
         "jobpool_failed",
+        "jobpool_result",
         "createIndex",
         f"JobManager('{cast.name}'",
         "ensure_indexes()",
