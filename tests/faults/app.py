@@ -11,20 +11,24 @@ import itertools
 import json
 import logging
 import os
+import random
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jobpool import Backoff, Executor, JobManager, WorkerPool, current_job
 from jobpool.errors import StoreUnavailable
+from jobpool.signals import Cancel, Retry, Snooze
 
 from . import recording, seeds
 from .history import History
 
 FAST = Backoff(base=0.05, longest=0.2)
+STEPS = 6
 
 
 def work(data: dict[str, Any]) -> dict[str, Any]:
@@ -61,10 +65,58 @@ def hog(data: dict[str, Any]) -> dict[str, Any]:
 
 def until_released(data: dict[str, Any]) -> dict[str, Any]:
     """Return when a file appears: the test decides."""
+    wait_for_release()
+    return work(data)
+
+
+def wait_for_release() -> None:
+    """Wait for the file."""
     pause = threading.Event()
     while not os.path.exists(os.environ["FAULTS_RELEASE"]):
         pause.wait(0.01)
+
+
+def snoozed(data: dict[str, Any]) -> dict[str, Any]:
+    """As `work`, and two of three claims snooze before they have done anything."""
+    if (data["n"] + current_job().fence) % 3:
+        raise Snooze(0.05)
     return work(data)
+
+
+def ruled(data: dict[str, Any]) -> dict[str, Any]:
+    """As `work`, and every third job says when its second attempt is to be, every fifth that there is no point."""
+    if data["n"] % 3 == 0 and current_job().attempt == 1:
+        raise Retry("once more", after=0.05)
+    if data["n"] % 5 == 0:
+        raise Cancel("there is no point")
+    return work(data)
+
+
+def patient(data: dict[str, Any]) -> dict[str, Any]:
+    """As `work`, and end at once when told to."""
+    current_job().wait(data["ms"] / 1000)
+    return {"n": data["n"], "attempt": current_job().attempt}
+
+
+def hung(data: dict[str, Any]) -> dict[str, Any]:
+    """Return at once, but for the first attempt, which hears nothing until a file appears."""
+    return until_released(data) if current_job().attempt == 1 else work(data)
+
+
+def stepwise(data: dict[str, Any]) -> dict[str, Any]:
+    """Do `STEPS` steps, each noted as an effect, from the checkpoint on."""
+    job, history = current_job(), open_history()
+    for step in range(job.checkpoint or 0, STEPS):
+        history.say("effect", id=job.id, step=step, attempt=job.attempt)
+        job.save_checkpoint(step + 1)
+    return work(data)
+
+
+def in_child(data: dict[str, Any]) -> int:
+    """Note the process and return its id when the file is there; for a child process."""
+    open_history().say("child", child=os.getpid(), attempt=current_job().attempt)
+    wait_for_release()
+    return os.getpid()
 
 
 EXECUTORS: dict[str, tuple[Any, int]] = {
@@ -77,16 +129,36 @@ EXECUTORS: dict[str, tuple[Any, int]] = {
     "endless_twice": (endless, 2),
     "until_released": (until_released, 1),
     "until_released_twice": (until_released, 2),
+    "snoozed": (snoozed, 2),
+    "ruled": (ruled, 2),
+    "patient": (patient, 2),
+    "hung": (hung, 2),
+    "limited": (patient, 2),
+    "stepwise": (stepwise, 2),
+    "in_child": (in_child, 2),
 }
+#: Rules of some of them besides attempts and backoff.
+RULES: dict[str, dict[str, Any]] = {
+    "hung": {"timeout": 0.5, "grace": 0.3},
+    "limited": {"timeout": 1.0},
+    "in_child": {"isolation": "process"},
+}
+#: What workers of a run that mixes everything take.
+MIXED = ("once", "twice", "retried", "doomed", "snoozed", "ruled")
 
 
 def make_manager(history: History, database: str, uri: str, **options: Any) -> JobManager:
     """Return a recorded manager with the executors of the suite."""
     executors = {
-        type: Executor(recording.executor(history, fn), max_attempts=attempts, backoff=FAST)
+        type: Executor(_callable(history, fn, type), max_attempts=attempts, backoff=FAST, **RULES.get(type, {}))
         for type, (fn, attempts) in EXECUTORS.items()
     }
     return recording.record(JobManager(database, uri=uri, executors=executors, **options), history)
+
+
+def _callable(history: History, fn: Any, type: str) -> Any:
+    """Return what is called: recorded, unless a child process has to find it by its name."""
+    return fn if "isolation" in RULES.get(type, {}) else recording.executor(history, fn)
 
 
 def counted(manager: JobManager) -> dict[str, float]:
@@ -139,7 +211,9 @@ class Paused:
 
 
 def plant_pause(manager: JobManager, history: History) -> None:
-    """Pause where the environment says: behind a claim for the queue or for free threads, or before a finish."""
+    """Pause where the environment says: behind a claim for the queue or for free threads, behind a checkpoint, or
+    before a finish.
+    """
     store: Any = manager.store
     place = os.environ.get("FAULTS_PAUSE")
     if place in ("claim", "start"):
@@ -151,6 +225,10 @@ def plant_pause(manager: JobManager, history: History) -> None:
         store.strategy = lambda name: Paused(make(name), "claim", history, after=True, where=where)
     elif place == "finish":
         store.transitions = Paused(store.transitions, "finish", history, after=False)
+    elif place == "checkpoint":
+        steps = itertools.count(1)
+        third = lambda saved: next(steps) == 3  # noqa: E731
+        store.transitions = Paused(store.transitions, "save_checkpoint", history, after=True, where=third)
 
 
 def asked_to_end() -> threading.Event:
@@ -165,7 +243,7 @@ def run_worker(options: dict[str, Any]) -> None:
     asked, history, jobs = asked_to_end(), open_history(), manager()
     plant_pause(jobs, history)
     grace = options.pop("grace", 30.0)
-    types = options.pop("types", ["once", "twice", "retried", "doomed"])
+    types = options.pop("types", MIXED)
     pool = WorkerPool(jobs, types, **options).start()
     history.say("up")
     asked.wait()
@@ -181,7 +259,7 @@ def run_creator(options: dict[str, Any]) -> None:
     for n in itertools.count(options["first"]):
         if asked.wait(pause):
             break
-        type = ("once", "twice", "retried", "doomed")[n % 4]
+        type = MIXED[n % len(MIXED)]
         batch = [{"type": type, "data": {"n": n * 1000 + m, "ms": n % 30}} for m in range(1 + n % 10)]
         create_until_known(jobs, history, batch, asked)
 
@@ -203,10 +281,22 @@ def create_until_known(
                 return
 
 
+def run_canceller(options: dict[str, Any]) -> None:
+    """Cancel jobs at random until SIGTERM, of the newest ones that are not final."""
+    asked, history, jobs = asked_to_end(), open_history(), manager()
+    chance = random.Random(options["seed"])
+    history.say("up")
+    while not asked.wait(chance.uniform(0, 2 * options["pause"])):
+        state = chance.choice(["pending", "claimed", "running"])
+        with suppress(StoreUnavailable):  # whether it is cancelled then is for the judge to find out
+            for job in jobs.find(state=state, limit=3):
+                jobs.cancel(job.id)
+
+
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     seeds.plant()
-    roles = {"worker": run_worker, "creator": run_creator}
+    roles = {"worker": run_worker, "creator": run_creator, "canceller": run_canceller}
     roles[sys.argv[1]](json.loads(os.environ["FAULTS_OPTIONS"]))
     # An executor that does not end must not keep the process.
     sys.stderr.flush()

@@ -56,4 +56,11 @@ CATALOGUE = {
     "F60": Fault("r", "herd of 30 workers after an outage"),
     "F61": Fault("u", "random walks of the store against a model"),
     "F62": Fault("u", "exhaustive model of the protocol"),
+    "L01": Fault("r", "workers killed while jobs snooze, are retried by rule and cancelled from elsewhere"),
+    "L02": Fault("u", "replies to snoozes and cancels lost"),
+    "L03": Fault("u", "worker killed between a checkpoint and the finish"),
+    "L04": Fault("u", "executor that hangs past its timeout and grace"),
+    "L05": Fault("u", "worker killed before it knows that its job is cancelled"),
+    "L06": Fault("r", "worker frozen while a timeout runs"),
+    "L07": Fault("u", "worker killed whose executor runs in a child process"),
 }

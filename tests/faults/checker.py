@@ -6,11 +6,12 @@ The invariants, as `Violation.invariant` names them:
 - I2  a job has one final outcome at most, and keeps it;
 - I3  certain leases of one job never overlap;
 - I4  every change of a held job was asked for by the holder of its claim, or its lease was over;
-- I5  an attempt is entered once, and at most `max_attempts` are;
+- I5  a claim is entered once, an attempt once and once more for every snooze, and at most `max_attempts` are;
 - I6  at the end nothing is pending, claimed or running;
 - I7  after a stop nothing is held that was not reported, no executor is entered, and no thread is left but
       for one that waits for a server that does not answer;
-- I8  what is stored is what was created and returned; what was cancelled before its claim never ran;
+- I8  what is stored is what was created and returned; nothing is entered after somebody was told that it is
+      cancelled, and nothing that was asked to end is entered by a later claim;
 - I10 the metrics of a process that stopped account for every claim it was told of.
 """
 
@@ -138,16 +139,22 @@ def _disowned(events: list[Event]) -> Iterator[Violation]:
 
 def _entered(events: list[Event], documents: Mapping[str, Document]) -> Iterator[Violation]:
     entered = Counter((e.fields["id"], e.fields["attempt"]) for e in events if e.name == "entered")
+    fences = Counter((e.fields["id"], e.fields["fence"]) for e in events if e.name == "entered")
     yield from _unstarted(events)
-    for (id, attempt), times in entered.items():
+    snoozes = {id: document.get("snoozes", 0) for id, document in documents.items()}
+    for (id, fence), times in fences.items():
         if times > 1:
+            yield Violation("I5", id, f"the claim of fence {fence} was entered {times} times")
+    for (id, attempt), times in entered.items():
+        if times > 1 + snoozes.get(id, 0):
             yield Violation("I5", id, f"attempt {attempt} was entered {times} times")
     for id, times in Counter(id for id, _ in entered.elements()).items():
         document = documents.get(id)
-        if document is not None and times > (document["max_attempts"] or 1):
-            yield Violation("I5", id, f"was entered {times} times, {document['max_attempts']} are allowed")
-        if document is not None and times > document["attempts"]:
-            yield Violation("I5", id, f"was entered {times} times and counts {document['attempts']} attempts")
+        counted = times - snoozes.get(id, 0)
+        if document is not None and counted > (document["max_attempts"] or 1):
+            yield Violation("I5", id, f"was entered {counted} times, {document['max_attempts']} are allowed")
+        if document is not None and counted > document["attempts"]:
+            yield Violation("I5", id, f"was entered {counted} times and counts {document['attempts']} attempts")
 
 
 def _unstarted(events: list[Event]) -> Iterator[Violation]:
@@ -273,9 +280,11 @@ def _numbers(events: list[Event]) -> dict[str, Any]:
 
 
 def _cancelled(events: list[Event], documents: Mapping[str, Document]) -> Iterator[Violation]:
+    yield from _entered_late(events)
     cancelled = {id: e.at for e, id, _ in _jobs(events, "cancel-ok") if e.fields["state"] == "cancelled"}
     for id in cancelled.keys() & {e.fields["id"] for e in events if e.name == "entered"}:
-        if documents.get(id, {}).get("attempts", 0) == 0:
+        document = documents.get(id, {})
+        if document.get("attempts", 0) + document.get("snoozes", 0) == 0:
             yield Violation("I8", id, "was cancelled before any attempt and was entered")
     asked: dict[tuple[str, str], float] = {}
     for event, id, token in _jobs(events, "start"):
@@ -283,3 +292,26 @@ def _cancelled(events: list[Event], documents: Mapping[str, Document]) -> Iterat
     for _, id, token in _jobs(events, "start-ok"):
         if asked.get((id, token), 0.0) > cancelled.get(id, inf):
             yield Violation("I8", id, f"was cancelled, and then started under claim {token}")
+
+
+def _entered_late(events: list[Event]) -> Iterator[Violation]:
+    """Nobody enters what somebody was told to be cancelled, and no later claim what was asked to end."""
+    ended: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for event, id, _ in _jobs(events, "cancel-ok"):
+        if event.fields["state"] == "cancelled":
+            ended.setdefault(id, event.at)
+        if event.fields["state"] == "cancelled" or event.fields.get("marked"):
+            last[id] = min(last.get(id, event.fields.get("fence", inf)), event.fields.get("fence", inf))
+    for event in events:
+        if event.name != "entered":
+            continue
+        id = event.fields["id"]
+        if event.at > ended.get(id, inf):
+            yield Violation(
+                "I8", id, f"was entered {event.at - ended[id]:.3f} s after its cancel was acknowledged"
+            )
+        if event.fields["fence"] > last.get(id, inf):
+            yield Violation(
+                "I8", id, f"was asked to end under fence {last[id]}, entered under {event.fields['fence']}"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import pairwise
@@ -45,3 +46,13 @@ def longest_gap(events: Iterable[Event], name: str) -> float:
 def refused(events: Iterable[Event]) -> int:
     """Return how many writes of holders were refused because their claims were lost."""
     return sum(len(event.fields.get("lost", ())) for event in events)
+
+
+def outcomes(events: Iterable[Event]) -> Counter[str]:
+    """Return how many outcomes of each name were acknowledged."""
+    return Counter(name for event in events if event.name == "finish-ok" for name in event.fields["outcomes"])
+
+
+def cancels(events: Iterable[Event]) -> dict[str, int]:
+    """Return how many cancels were acknowledged, by the state of the job then."""
+    return dict(Counter(event.fields["state"] for event in events if event.name == "cancel-ok"))

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..waiting import until
-from .measures import executions, longest_gap, refused
+from .measures import cancels, executions, longest_gap, outcomes, refused
 from .processes import Program, Run
 from .proxy import FAIR, Weather
 from .replicas import Node, ReplicaSet
@@ -41,11 +41,13 @@ class Nemesis:
         self._created = 0
         self._workers = [self._worker() for _ in range(WORKERS)]
         self._creators = [self._creator() for _ in range(CREATORS)]
+        self._canceller = self._run.canceller(seed=seed, wait=False)
         self._acts: dict[str, Callable[[], None]] = {
             "worker killed": self._kill_worker,
             "worker paused": self._pause_worker,
             "worker stopped": self._stop_worker,
             "creator killed": self._kill_creator,
+            "canceller killed": self._kill_canceller,
             "step-down": self._step_down,
             "member killed": self._kill_member,
             "member restarted": self._restart_member,
@@ -71,8 +73,8 @@ class Nemesis:
         for node in self._replicas.nodes:
             self._heal(node)
         self._replicas.settle()
-        for creator in self._creators:
-            creator.end()
+        for program in (*self._creators, self._canceller):
+            program.end()
         for worker in self._workers:
             worker.send(signal.SIGCONT)
         self._run.wait_until_done(QUIET_TIME)
@@ -111,6 +113,10 @@ class Nemesis:
         place = self._chance.randrange(CREATORS)
         self._creators[place].kill()
         self._creators[place] = self._creator()
+
+    def _kill_canceller(self) -> None:
+        self._canceller.kill()
+        self._canceller = self._run.canceller(seed=self._chance.randrange(10**6), wait=False)
 
     def _step_down(self) -> None:
         self._replicas.step_down()
@@ -219,6 +225,7 @@ def summary(args: argparse.Namespace, run: Run, nemesis: Nemesis, violations: li
     return (
         f"seed {args.seed}, {args.minutes:g} min: jobs {run.jobs.count_documents({})}, "
         f"executions {executions(events)}, longest gap {longest_gap(events, 'finish-ok'):.1f} s, "
-        f"stale writes refused {refused(events)}, "
+        f"stale writes refused {refused(events)}, snoozes {outcomes(events)['snoozed']}, "
+        f"retries by rule or backoff {outcomes(events)['retried']}, cancels acknowledged {cancels(events)}, "
         f"faults {sum(nemesis.done.values())} ({faults}), violations {len(violations)}"
     )

@@ -14,6 +14,7 @@ from jobpool import JobManager, WorkerPool, current_job
 from jobpool.errors import StoreError, StoreUnavailable
 from jobpool.job import Claim, Stuck
 from jobpool.outcome import Finish
+from jobpool.progress import Report
 from jobpool.store.claiming import Claimed, ClaimStrategy, Request, Unknown
 from jobpool.store.driver import run
 from jobpool.store.transitions import Start
@@ -28,7 +29,7 @@ def record(manager: JobManager, history: History) -> JobManager:
     store: Any = manager.store
     store.transitions = RecordedTransitions(store.transitions, history)
     store.creation = RecordedCreation(store.creation, history)
-    store.queries = RecordedQueries(store.queries, history)
+    store.cancelling = RecordedCancelling(store.cancelling, history)
     make = store.strategy
     store.strategy = lambda name: RecordedStrategy(make(name), history)
     return manager
@@ -132,6 +133,22 @@ class RecordedTransitions:
         _asked(self._history, "report", lambda: self._real.report_stuck(reports, timeout=timeout), pairs)
         self._history.say("report-ok", jobs=pairs)
 
+    def report(self, reports: Mapping[Claim, Report], *, timeout: float | None = None) -> None:
+        """Report progress and log lines."""
+        pairs = _pairs(reports)
+        _asked(self._history, "report", lambda: self._real.report(reports, timeout=timeout), pairs)
+        self._history.say("report-ok", jobs=pairs)
+
+    def save_checkpoint(self, claim: Claim, value: Any) -> bool:
+        """Save a checkpoint."""
+        pairs = _pairs([claim])
+        saved: bool = _asked(
+            self._history, "checkpoint", lambda: self._real.save_checkpoint(claim, value), pairs, value=value
+        )
+        stands, lost = (pairs, []) if saved else ([], pairs)
+        self._history.say("checkpoint-ok", jobs=stands, lost=lost, value=value)
+        return saved
+
     def _conditional(
         self, name: str, claims: Collection[Claim], call: Callable[[], set[Claim]], **fields: Any
     ) -> set[Claim]:
@@ -208,8 +225,8 @@ class RecordedCreation:
         return answer
 
 
-class RecordedQueries:
-    """As `jobpool.store.queries.Queries`; cancels are written down, reads are not."""
+class RecordedCancelling:
+    """As `jobpool.store.cancelling.Cancelling`; cancels of one job are written down, questions are not."""
 
     def __init__(self, real: Any, history: History) -> None:
         self._real = real
@@ -218,8 +235,9 @@ class RecordedQueries:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def cancel(self, id: str) -> Any:
+    async def cancel(self, id: str) -> Any:
         """Cancel."""
-        job = _asked(self._history, "cancel", lambda: self._real.cancel(id), [[id, ""]])
-        self._history.say("cancel-ok", jobs=[[id, ""]], state=job.state.value)
+        job = _asked(self._history, "cancel", lambda: run(self._real.cancel(id)), [[id, ""]])
+        marked = job.cancel_requested_at is not None
+        self._history.say("cancel-ok", jobs=[[id, ""]], state=job.state.value, fence=job.fence, marked=marked)
         return job

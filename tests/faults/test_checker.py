@@ -284,6 +284,130 @@ def test_a_release_gives_the_attempt_back_once() -> None:
         assert found([*ASKED, *RELEASED], changes=[change(before, after)], ended=False) == broken
 
 
+MARK = START + timedelta(seconds=7)
+MARKED = {**HELD, "cancel_requested_at": MARK, "max_attempts": 3}
+AGAIN = {**HELD, "state": "pending", "lease_until": None, "max_attempts": 3}
+SNOOZED = {**AGAIN, "attempts": 0, "snoozes": 1}
+CANCEL = [event(7, "cancel", jobs=[["a", ""]])]
+
+
+def finishing(outcome: str) -> list[Event]:
+    return [event(9, "finish", jobs=ONE, outcomes=[outcome])]
+
+
+#: What is asked for besides the claim and the start, the change, and what it breaks.
+ENDINGS: dict[str, tuple[list[Event], Change, list[str]]] = {
+    "cancelled while it waits": (CANCEL, change(FREE, {**FREE, "state": "cancelled"}), []),
+    "cancelled while it is claimed": (CANCEL, change(TAKEN, {**FREE, "state": "cancelled", "fence": 1}), []),
+    "cancelled while claimed by nobody": ([], change(TAKEN, {**FREE, "state": "cancelled"}), ["I4"]),
+    "cancelled and held still": (CANCEL, change(TAKEN, {**TAKEN, "state": "cancelled"}), ["I4"]),
+    "cancelled at the cost of an attempt": (
+        CANCEL,
+        change(TAKEN, {**FREE, "state": "cancelled", "attempts": 1}),
+        ["I5"],
+    ),
+    "cancelled while it runs": (CANCEL, change(HELD, {**FREE, "state": "cancelled", "attempts": 1}), ["I4"]),
+    "asked to end": (CANCEL, change(HELD, {**HELD, "cancel_requested_at": MARK}), []),
+    "asked to end by nobody": ([], change(HELD, {**HELD, "cancel_requested_at": MARK}), ["I4"]),
+    "asked to end and then not": (CANCEL, change(MARKED, {**MARKED, "cancel_requested_at": None}), ["I4"]),
+    "asked to end before it runs": (CANCEL, change(TAKEN, {**TAKEN, "cancel_requested_at": MARK}), ["I4"]),
+    "asked to end, its retry": (
+        finishing("retried"),
+        change(MARKED, {**MARKED, "state": "cancelled", "lease_until": None}),
+        [],
+    ),
+    "asked to end, and retried": (finishing("retried"), change(MARKED, {**MARKED, "state": "pending"}), ["I4"]),
+    "asked to end, and snoozed": (
+        finishing("snoozed"),
+        change(MARKED, {**MARKED, "state": "pending", "attempts": 0, "snoozes": 1}),
+        ["I4"],
+    ),
+    "asked to end, and released": (
+        RELEASED,
+        change(MARKED, {**MARKED, "state": "cancelled", "claim": None, "attempts": 0}),
+        [],
+    ),
+    "asked to end, and given back as pending": (
+        RELEASED,
+        change(MARKED, {**MARKED, "state": "pending", "claim": None, "attempts": 0}),
+        ["I4"],
+    ),
+    "asked to end, and reaped": ([], change(MARKED, {**MARKED, "state": "cancelled", "claim": None}, at=15), []),
+    "asked to end, and reaped as pending": (
+        [],
+        change(MARKED, {**MARKED, "state": "pending", "claim": None}, at=15),
+        ["I4"],
+    ),
+    "not asked to end, and reaped as cancelled": (
+        [],
+        change(HELD, {**HELD, "state": "cancelled", "claim": None}, at=15),
+        ["I4"],
+    ),
+    "cancelled by its executor": (finishing("cancelled"), change(HELD, {**HELD, "state": "cancelled"}), []),
+    "snoozed": (finishing("snoozed"), change(HELD, SNOOZED), []),
+    "snoozed at the cost of an attempt": (finishing("snoozed"), change(HELD, {**SNOOZED, "attempts": 1}), ["I5"]),
+    "snoozed and given two attempts back": (
+        finishing("snoozed"),
+        change(HELD, {**SNOOZED, "attempts": -1}),
+        ["I5"],
+    ),
+    "snoozed without being counted": (finishing("snoozed"), change(HELD, {**SNOOZED, "snoozes": 0}), ["I5"]),
+    "snoozed when it asked for a retry": (finishing("retried"), change(HELD, SNOOZED), ["I5"]),
+    "timed out": (finishing("timed_out"), change(HELD, AGAIN), []),
+    "timed out for good": (finishing("timed_out"), change(HELD, document(state="failed")), []),
+    "timed out with all attempts spent": (
+        finishing("timed_out"),
+        change(HELD, {**AGAIN, "max_attempts": 1}),
+        ["I5"],
+    ),
+    "a checkpoint": (
+        [event(8, "checkpoint", jobs=ONE, value=3)],
+        change(HELD, {**HELD, "checkpoint": 3}),
+        [],
+    ),
+    "a checkpoint of somebody else": (
+        [event(8, "checkpoint", jobs=TWO, value=3)],
+        change(HELD, {**HELD, "checkpoint": 3}),
+        ["I4"],
+    ),
+    "progress": ([event(8, "report", jobs=ONE)], change(HELD, {**HELD, "progress": {"done": 1}}), []),
+    "progress that nobody reported": ([], change(HELD, {**HELD, "progress": {"done": 1}}), ["I4"]),
+}
+
+
+@pytest.mark.parametrize(("asked", "one", "broken"), ENDINGS.values(), ids=ENDINGS)
+def test_cancels_snoozes_and_reports_are_judged(asked: list[Event], one: Change, broken: list[str]) -> None:
+    claimed = [item for item in ASKED if item.name != "finish"]
+    assert found([*claimed, *asked], changes=[one], ended=False) == broken
+
+
+def test_a_snooze_allows_the_attempt_once_more() -> None:
+    again = [
+        event(9, "finish", jobs=ONE, outcomes=["snoozed"]),
+        event(10, "finish-ok", jobs=ONE, lost=[], outcomes=["snoozed"]),
+        event(12, "claim-ok", jobs=TWO, until=22.0),
+        event(13, "start-ok", jobs=TWO, lost=[]),
+        event(14, "entered", id="a", attempt=1, fence=2),
+        event(15, "finish", jobs=TWO, outcomes=["succeeded"]),
+        event(16, "finish-ok", jobs=TWO, lost=[], outcomes=["succeeded"]),
+    ]
+    history = [*LIFE[:8], *again]
+    assert found(history, document(claim="T2", fence=2, snoozes=1)) == []
+    assert found(history, document(claim="T2", fence=2, snoozes=0)) == ["I5"]
+
+
+def test_nothing_is_entered_after_its_cancel_was_acknowledged() -> None:
+    def cancelled(at: float, state: str, fence: int) -> list[Event]:
+        told = event(at, "cancel-ok", jobs=[["a", ""]], state=state, fence=fence, marked=state == "running")
+        return [*LIFE[:8], told]
+
+    stored = document(state="cancelled", result=None)
+    assert found(cancelled(7.5, "running", 1), stored) == []
+    assert found(cancelled(6.5, "running", 1), stored) == [], "the claim that ran may be called still"
+    assert found(cancelled(6.5, "cancelled", 1), stored) == ["I8"]
+    assert found(cancelled(6.5, "running", 0), stored) == ["I8"], "a later claim may not"
+
+
 WAY = [
     change(None, FREE, 2),
     change(FREE, TAKEN, 4),

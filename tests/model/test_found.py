@@ -6,7 +6,7 @@ from jobpool.job import Claim
 
 from ..conftest import Jobs, MakeManager
 from . import real
-from .rules import RETRY, SUCCEEDED
+from .rules import RETRY, SNOOZE, SUCCEEDED
 
 
 def test_a_removed_job_does_not_answer_for_its_successor(make_manager: MakeManager, jobs: Jobs) -> None:
@@ -29,3 +29,19 @@ def test_a_removed_job_does_not_answer_for_its_successor(make_manager: MakeManag
     assert real.write(manager.store, "finish", new, RETRY) is True
     assert real.write(manager.store, "finish", old, SUCCEEDED) is False
     assert real.write(manager.store, "finish", new, RETRY) is True, "its own is recognised"
+
+
+def test_a_snooze_is_recognised_after_the_next_one(make_manager: MakeManager, jobs: Jobs) -> None:
+    """Its reply was lost, and before it is repeated another pool has claimed the job and snoozes as well."""
+    manager = make_manager()
+    manager.create(real.TYPE, id="x")
+    claims = []
+    for number in range(3):
+        real.make_due(jobs)
+        claimed = real.claim(manager.store, "single", 1, begun=True)
+        claims.append(Claim("x", claimed.token, number + 1))
+        assert real.write(manager.store, "finish", claims[-1], SNOOZE) is True
+    for claim in claims:
+        assert real.write(manager.store, "finish", claim, SNOOZE) is True
+    job = manager.get("x")
+    assert (job.attempts, job.snoozes) == (0, 3)
