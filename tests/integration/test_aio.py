@@ -32,7 +32,9 @@ from jobpool.errors import (
 from jobpool.store.awaited import Awaited
 from jobpool.store.driver import run
 
+from ..awaited import collect
 from ..conftest import Jobs, MakeManager
+from ..faults.failpoints import fail_command
 from ..faults.proxy import FAIR, Proxy, Weather
 from ..security.test_forks import in_child, refused
 from ..tracing import Tracer
@@ -44,8 +46,11 @@ R = TypeVar("R")
 
 
 def drive(work: Coroutine[Any, Any, R]) -> R:
-    """Run `work` in an event loop of its own, which complains of what is never awaited; fail if it hangs."""
-    return asyncio.run(asyncio.wait_for(work, PATIENCE), debug=True)
+    """Run `work` in an event loop of its own; fail if it hangs."""
+    try:
+        return asyncio.run(asyncio.wait_for(work, PATIENCE))
+    finally:
+        collect()
 
 
 @pytest.fixture
@@ -553,21 +558,21 @@ def test_reads_and_removals_survive_a_lost_reply(make: Make, proxy: Proxy, comma
 
 
 def test_a_task_cancelled_while_its_reply_is_on_the_way_leaves_the_others_theirs(
-    make: Make, proxy: Proxy, jobs: Jobs
+    make: Make, server: EmbeddedMongo, client: Client, jobs: Jobs
 ) -> None:
     """Its connection, on which a reply is still to come, is nobody else's."""
 
     async def create() -> None:
-        async with make(uri=f"{proxy.uri}&maxPoolSize=1") as manager:
+        async with make(uri=f"{server.uri}&maxPoolSize=1") as manager:
             await manager.create("warm")
             for number in range(10):
-                proxy.weather = Weather(latency=0.02)
-                creating = asyncio.create_task(manager.create("a", number))
-                await asyncio.sleep(0.03)  # the request has come through, its reply has not
-                creating.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await creating
-                proxy.weather = FAIR
+                with fail_command(client, ["insert"], times=1, block_ms=500) as point:
+                    creating = asyncio.create_task(manager.create("a", number))
+                    while not point.struck:  # the server has it and does not answer yet
+                        await asyncio.sleep(0.005)
+                    creating.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await creating
                 mine = await manager.create("b", number)
                 assert (mine.type, mine.data, mine.created) == ("b", number, True)
                 again = await manager.create("a", number)

@@ -14,7 +14,7 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..awaited import EventLoop, Facade
 from ..conftest import MakeManager
-from . import test_create, test_queries
+from . import test_cancelling, test_create, test_queries, test_retention
 
 #: Their transactions are those of a blocking client; `test_aio` has them for the other.
 BLOCKING_SESSIONS = {
@@ -25,17 +25,19 @@ BLOCKING_SESSIONS = {
 }
 
 
-def borrowed(*modules: ModuleType) -> dict[str, Any]:
-    """Return tests and fixtures of other modules, by name; here they get the fixtures of this one."""
-    return {
-        name: value
-        for module in modules
-        for name, value in vars(module).items()
-        if name.startswith("test_") or name == "manager"
-    }
+#: Fixtures that come along.
+FIXTURES = {"manager", "running"}
 
 
-BORROWED = borrowed(test_create, test_queries)
+def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
+    """Return the tests of another module whose names have that word, and its fixtures; they get those of this one."""
+    tests = {name: test for name, test in vars(module).items() if name.startswith("test_") and word in name}
+    return tests | {name: vars(module)[name] for name in FIXTURES & vars(module).keys()}
+
+
+BORROWED = (
+    borrowed(test_create) | borrowed(test_queries) | borrowed(test_cancelling) | borrowed(test_retention, "purge")
+)
 globals().update({name: value for name, value in BORROWED.items() if name not in BLOCKING_SESSIONS})
 
 
@@ -60,4 +62,4 @@ def make_manager(make_manager: MakeManager, server: EmbeddedMongo, database: str
 def test_all_that_were_borrowed_are_known() -> None:
     """Or a renamed test would be left out, or taken in, unseen."""
     assert set(BORROWED) > BLOCKING_SESSIONS
-    assert len(BORROWED) > 40
+    assert len(BORROWED) > 60

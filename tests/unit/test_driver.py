@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_overloads
 
 import pymongo
 import pytest
@@ -33,7 +35,7 @@ def test_it_runs_where_an_event_loop_runs_and_within_another() -> None:
 
 def test_what_a_call_raises_comes_out() -> None:
     async def divide() -> float:
-        return await BLOCKING.call(divmod, 1, 0)  # type: ignore[return-value]
+        return await BLOCKING.call(float.__truediv__, 1.0, 0.0)
 
     with pytest.raises(ZeroDivisionError):
         run(divide())
@@ -105,3 +107,29 @@ def test_a_client_of_the_other_kind_is_refused() -> None:
     other = pymongo.AsyncMongoClient[dict[str, object]]()
     with pytest.raises(InvalidConfiguration, match="pymongo MongoClient, not AsyncMongoClient"):
         JobManager("x", client=other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [name for name in vars(AsyncJobManager) if not name.startswith("_")])
+def test_names_and_arguments_are_those_of_a_job_manager(name: str) -> None:
+    awaited, blocking = (
+        inspect.signature(getattr(kind, name)).parameters for kind in (AsyncJobManager, JobManager)
+    )
+    beside = {"close": {"timeout"}}.get(name, set())  # of the pools, which only one of them has
+    assert awaited.keys() == blocking.keys() - beside
+    for argument in awaited:
+        assert awaited[argument].default == blocking[argument].default, argument
+        assert awaited[argument].kind == blocking[argument].kind, argument
+
+
+def test_their_settings_are_the_same_but_for_executors() -> None:
+    awaited, blocking = (inspect.signature(kind).parameters for kind in (AsyncJobManager, JobManager))
+    assert blocking.keys() - awaited.keys() == {"executors"}
+    assert awaited.keys() <= blocking.keys()
+    assert all(awaited[name].default == blocking[name].default for name in awaited)
+
+
+def test_a_job_that_is_spelled_out_has_the_arguments_of_create() -> None:
+    """The overload for type checkers is written twice."""
+    spelled = [get_overloads(kind.create)[0] for kind in (AsyncJobManager, JobManager)]
+    awaited, blocking = (inspect.signature(overload).parameters for overload in spelled)
+    assert list(awaited) == list(blocking)
