@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="log and store the stack of an executor that runs longer (default: never)",
     )
     parser.add_argument(
+        "--max-stuck",
+        type=int,
+        default=from_environment("MAX_STUCK"),
+        metavar="N",
+        help="threads to replace whose executors do not end at their timeout (default: as many as --threads)",
+    )
+    parser.add_argument(
         "--metrics-port", type=int, default=from_environment("METRICS_PORT"), metavar="N", help="0: a free one"
     )
     parser.add_argument("--metrics-addr", default=from_environment("METRICS_ADDR", "127.0.0.1"), metavar="ADDR")
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         lease=args.lease,
         longest_run=args.longest_run,
         stuck_after=args.stuck_after,
+        max_stuck=args.max_stuck,
     )
     interrupts = Interrupts()
     server = None

@@ -8,6 +8,7 @@ from datetime import datetime
 from ..job import Job, State
 from ..store.cancelling import Cancelled
 from ..store.driver import run
+from ..waitable import remember
 from .asking import Selected
 from .base import Base
 
@@ -29,7 +30,7 @@ class Changing(Base):
             JobNotFound: There is none.
             StoreUnavailable: It may or may not be cancelled. Repeating is safe.
         """
-        return run(self._asking.cancel(id))
+        return remember(run(self._asking.cancel(id)), self)
 
     def cancel_many(
         self,
