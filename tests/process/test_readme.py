@@ -74,4 +74,4 @@ def test_every_test_that_a_promise_names_exists() -> None:
 
 def test_the_table_of_figures_names_every_fault_of_the_catalogue() -> None:
     table = README.partition("<!-- figures")[2].partition("<!-- end of figures -->")[0]
-    assert re.findall(r"^\| (F\d\d) \|", table, re.MULTILINE) == list(CATALOGUE)
+    assert re.findall(r"^\| ([FL]\d\d) \|", table, re.MULTILINE) == list(CATALOGUE)
