@@ -43,7 +43,7 @@ class AsyncJobManager(Common[Core]):
             manager of each kind may have the same registry.
 
     Raises:
-        InvalidConfiguration: An argument cannot be used, or PyMongo is older than 4.9.
+        InvalidConfiguration: An argument cannot be used, or PyMongo is older than 4.11.
 
     Nothing is sent before the first operation, which also sees to the
     indexes. Usable as an asynchronous context manager.

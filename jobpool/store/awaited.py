@@ -11,14 +11,16 @@ import pymongo
 
 from ..errors import InvalidConfiguration
 
-try:
-    from pymongo import AsyncMongoClient
-    from pymongo.asynchronous.client_session import AsyncClientSession
-    from pymongo.asynchronous.database import AsyncDatabase
-except ImportError as error:
+#: Before 4.9 there is no `AsyncMongoClient`; that of 4.9 and 4.10 stops the event loop while it waits for a reply.
+OLDEST = (4, 11)
+if pymongo.version_tuple[:2] < OLDEST:
     raise InvalidConfiguration(
-        f"AsyncJobManager needs PyMongo 4.9 or later, for its AsyncMongoClient; {pymongo.version} is installed"
-    ) from error
+        f"AsyncJobManager needs PyMongo {'.'.join(map(str, OLDEST))} or later, and {pymongo.version} is installed"
+    )
+
+from pymongo import AsyncMongoClient  # noqa: E402
+from pymongo.asynchronous.client_session import AsyncClientSession  # noqa: E402
+from pymongo.asynchronous.database import AsyncDatabase  # noqa: E402
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -30,7 +30,7 @@ FIXTURES = {"manager", "running"}
 
 
 def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
-    """Return the tests of another module whose names have that word, and its fixtures; they get those of this one."""
+    """Return tests of another module whose names have that word, and fixtures; here they get those of this one."""
     tests = {name: test for name, test in vars(module).items() if name.startswith("test_") and word in name}
     return tests | {name: vars(module)[name] for name in FIXTURES & vars(module).keys()}
 

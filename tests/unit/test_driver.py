@@ -71,11 +71,15 @@ def test_a_lock_of_threads_lets_its_own_thread_in_again() -> None:
     assert run(twice()) == "in"
 
 
-def test_a_driver_that_is_too_old_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(pymongo, "AsyncMongoClient")
-    monkeypatch.setattr(pymongo, "version", "4.8.0")
+@pytest.mark.parametrize("version", [(4, 8, 0), (4, 9, 2), (4, 10, 1)])
+def test_a_driver_that_is_too_old_is_said(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...]) -> None:
+    installed = ".".join(map(str, version))
+    monkeypatch.setattr(pymongo, "version_tuple", version)
+    monkeypatch.setattr(pymongo, "version", installed)
+    if version < (4, 9):
+        monkeypatch.delattr(pymongo, "AsyncMongoClient")
     monkeypatch.delitem(sys.modules, "jobpool.store.awaited")
-    with pytest.raises(InvalidConfiguration, match=r"PyMongo 4\.9 or later.* 4\.8\.0 is installed"):
+    with pytest.raises(InvalidConfiguration, match=rf"PyMongo 4\.11 or later, and {installed} is installed"):
         AsyncJobManager("x")
 
 
