@@ -45,17 +45,13 @@ def plant() -> None:
 @seed("faults/test_pauses.py::test_a_paused_worker_is_refused_when_it_wakes", "I2|I4|lost")
 def finish_without_token() -> None:
     """Whoever finishes first is believed."""
-    from pymongo import UpdateOne
+    from jobpool.store import finishing, transitions
 
-    from jobpool.store import transitions
+    def all_alone(finishes: Any, now: Any) -> list[Any]:
+        return [write for item in finishes for write in finishing._writes_of(item, now)]
 
-    def finishing(self: Any, finishes: Any) -> list[Any]:
-        return [
-            UpdateOne({"_id": item.claim.id, "state": "running"}, self._finishing_update(item))
-            for item in finishes
-        ]
-
-    transitions.Transitions._finishing = finishing  # type: ignore[method-assign]
+    finishing.running = lambda claim: {"_id": claim.id, "state": "running"}
+    transitions.finishing_writes = all_alone  # type: ignore[attr-defined]
 
 
 @seed("faults/test_rollback.py::test_a_claim_that_is_rolled_back_is_nobodys", "I5")
@@ -189,13 +185,13 @@ def attempts_counted_when_they_fail() -> None:
 
     starting, beginning = transitions._starting_update, claimed._starting
 
-    def uncounted(max_attempts: int | None, backoff: Any) -> dict[str, Any]:
-        return {name: part for name, part in starting(max_attempts, backoff).items() if name != "$inc"}
+    def uncounted(*rules: Any) -> dict[str, Any]:
+        return {name: part for name, part in starting(*rules).items() if name != "$inc"}
 
     def begun_uncounted(rules: Any) -> dict[str, Any]:
         return {name: part for name, part in beginning(rules).items() if name != "attempts"}
 
-    transitions._starting_update = uncounted
+    transitions._starting_update = uncounted  # type: ignore[assignment]
     claimed._starting = begun_uncounted
 
 
@@ -261,3 +257,36 @@ def a_new_id_for_every_repeat() -> None:
             return await create(self, {**document, "_id": os.urandom(8).hex()}, on_duplicate, session)
 
     Creation.create = again  # type: ignore[method-assign]
+
+
+@seed("faults/test_life.py::test_l05_a_cancelled_job_whose_worker_dies_untold_ends_as_cancelled", "executions")
+def reaped_though_it_was_cancelled() -> None:
+    """The reaper gives a job that was asked to end another attempt."""
+    from jobpool.store import reaping
+
+    reaping._RUNNING = {"state": "running"}
+
+
+@seed("faults/test_life.py -k a_snooze_whose_reply_is_lost", "I5|pending to pending")
+def snooze_refunds_at_every_repeat() -> None:
+    """A snooze whose reply was lost gives its attempt back a second time."""
+    from jobpool.store import finishing
+
+    writes_of = finishing._writes_of
+
+    def any_state(finish: Any, now: Any) -> list[Any]:
+        writes = writes_of(finish, now)
+        if finish.outcome.snoozed:
+            for write in writes:
+                write._filter = {**write._filter, "state": {"$in": ["running", "pending"]}}
+        return writes
+
+    finishing._writes_of = any_state
+
+
+@seed("faults/test_life.py::test_l04_what_a_hung_executor_returns_late_changes_nothing", "did not come|assert")
+def stuck_threads_not_replaced() -> None:
+    """A thread that hangs keeps its seat, and the jobs behind it wait for it."""
+    from jobpool.pool.workers import Workers
+
+    Workers.replace = lambda self, held: False  # type: ignore[method-assign]

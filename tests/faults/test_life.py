@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from jobpool import WorkerPool
+from jobpool import WorkerPool, current_job
 from jobpool.errors import StoreUnavailable
 from jobpool.outcome import TIMED_OUT
+from jobpool.signals import Snooze
 
 from ..waiting import until
+from . import recording
 from .app import STEPS
 from .measures import cancels, executions, outcomes, reaped, refused
 from .oplog import changes
@@ -31,7 +33,7 @@ MIX = ["snoozed", "ruled", "twice"]
 def test_l01_kills_snoozes_retries_and_cancels_together_lose_and_repeat_nothing(
     run: Run, fault: FaultReport
 ) -> None:
-    """The judge reads the server's history: each snooze refunds one attempt, nothing is entered after its cancel."""
+    """By the server's history each snooze refunds one attempt, and nothing is entered after its cancel."""
     kills, seed = fault.length(6, 40), random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -45,7 +47,8 @@ def test_l01_kills_snoozes_retries_and_cancels_together_lose_and_repeat_nothing(
         workers.append(run.worker(threads=4, types=MIX))
     assert canceller.end() == 0
     run.wait_until_done()
-    run.judge()
+    found = run.violations()
+    assert not found, "\n".join(map(str, found[:20]))
     events = run.events()
     taken_back, told = reaped(changes(run.client, f"{run.database}.jobs")), cancels(events)
     (snoozes,) = run.jobs.aggregate([{"$group": {"_id": None, "n": {"$sum": "$snoozes"}}}])
@@ -56,7 +59,7 @@ def test_l01_kills_snoozes_retries_and_cancels_together_lose_and_repeat_nothing(
     fault.figure("kills", kills)
     fault.figure("snoozes refunded", snoozes["n"])
     fault.figure("cancels acknowledged", ", ".join(f"{state} {told[state]}" for state in sorted(told)))
-    fault.figure("entered after that", 0)  # else the judge had said so
+    fault.figure("violations", len(found))
     assert run.jobs.count_documents({"cancel_requested_at": {"$exists": True}, "state": "pending"}) == 0
 
 
@@ -83,13 +86,15 @@ class LosingSnoozes:
 def test_l02_a_snooze_whose_reply_is_lost_refunds_one_attempt(
     run: Run, proxy: Proxy, fault: FaultReport, options: str
 ) -> None:
-    """The driver repeats it, or the recorder does."""
+    """The driver repeats it, or the recorder does, while the job is pending still."""
     manager = run.make_manager(uri=f"{proxy.uri}{options}")
     store: Any = manager.store
-    store.transitions = LosingSnoozes(store.transitions, proxy, 6)
-    ids = run.create("snoozed", 9)
+    store.transitions = LosingSnoozes(store.transitions, proxy, 2)
+    for one in (manager, run.manager):
+        one.executor("once_put_off", max_attempts=2)(recording.executor(run.history, once_put_off))
+    ids = run.create("once_put_off", 3)
     # So long a lease that no heartbeat, but a finish, loses its reply.
-    with manager, WorkerPool(manager, ["snoozed"], threads=1, lease=60):
+    with manager, WorkerPool(manager, ["once_put_off"], threads=1, lease=60):
         run.wait_until_done()
     run.judge()
     refunds = sum(map(_snoozed, changes(run.client, f"{run.database}.jobs")))
@@ -98,7 +103,15 @@ def test_l02_a_snooze_whose_reply_is_lost_refunds_one_attempt(
     fault.figure(f"attempts refunded of snoozes ({options or 'retryWrites'})", f"{refunds}/{snoozes}")
     assert bool(run.count("finish-unknown")) == bool(options)
     assert refunds == snoozes
-    assert run.jobs.count_documents({"_id": {"$in": ids}, "state": "succeeded", "attempts": 1}) == 9
+    assert run.jobs.count_documents({"_id": {"$in": ids}, "state": "succeeded", "attempts": 1}) == 3
+
+
+def once_put_off(data: dict[str, Any]) -> dict[str, Any]:
+    """Snooze in the first claim, for longer than a lost reply takes to be noticed."""
+    job = current_job()
+    if job.fence == 1:
+        raise Snooze(2)
+    return {"n": data["n"], "attempt": job.attempt}
 
 
 def _snoozed(change: Any) -> bool:
@@ -161,7 +174,7 @@ def test_l04_what_a_hung_executor_returns_late_changes_nothing(run: Run, fault: 
     """One thread: without another in its place the second attempt could not run."""
     (id,) = run.create("hung", 1)
     worker = run.worker(threads=1, types=["hung"])
-    run.wait_until_done()
+    run.wait_until_done(20)
     second = run.manager.get(id)
     began = time.monotonic()
     run.release()
@@ -192,14 +205,14 @@ def test_l05_a_cancelled_job_whose_worker_dies_untold_ends_as_cancelled(run: Run
     victim.kill()
     killed_at = time.monotonic()
     run.worker(threads=3, types=["until_released_twice"])
-    run.wait_until_done()
+    until(lambda: not run.open_jobs() or executions(run.events()) > 3, "the end of what was cancelled")
     took = time.monotonic() - killed_at
+    assert executions(run.events()) == 3, "nothing is begun again"
     run.release()
     run.judge()
     fault.struck(states == ["running"] * 3, "jobs that were running when they were cancelled")
     fault.figure("from the kill until they are cancelled, leases", took / LEASE)
     fault.figure("entered again", f"{executions(run.events()) - 3}/3")
-    assert executions(run.events()) == 3
     assert run.jobs.count_documents({"state": "cancelled", "attempts": 1, "errors.type": "WorkerLost"}) == 3
 
 
