@@ -42,7 +42,7 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
                 value.close()
         for database in ("shop", "shop_tests", "service"):
             client.drop_database(database)
-    assert len(BLOCKS) == 13
+    assert len(BLOCKS) == 15
 
 
 def test_the_metrics_table_names_every_family_and_no_other() -> None:
