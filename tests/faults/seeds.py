@@ -59,12 +59,12 @@ def attempt_for_token_unreplicated() -> None:
     """A token that repeats itself, acknowledged by one node."""
     from pymongo import WriteConcern
 
-    from jobpool import manager
+    from jobpool.manager import common
     from jobpool.store.claiming import batch, single
 
     for strategy in (batch, single):
         strategy.new_token = lambda: "1"  # type: ignore[attr-defined]
-    manager.write_concern_of = lambda asked: WriteConcern(1)  # type: ignore[attr-defined]
+    common.write_concern_of = lambda asked: WriteConcern(1)  # type: ignore[attr-defined]
 
 
 @seed("faults/test_workers.py::test_f06_a_drain_keeps_the_leases_of_what_it_waits_for", "== 3")
