@@ -65,7 +65,8 @@ class TimeLimits:
             limit = self._limit_of(one.held)
             if now - one.since <= limit or one.held.stage is not Stage.RUNNING:
                 continue
-            self._tell(one, limit)
+            if self._tell(one, limit):
+                continue  # after a pause of the process its grace may be over too, before it could hear of it
             if now - one.since > limit + self._executors[one.held.type].grace:
                 self._end(one)
 
@@ -74,15 +75,18 @@ class TimeLimits:
         limit = self._executors[held.type].timeout if own is None else own
         return inf if limit is None else limit
 
-    def _tell(self, seated: Seated, limit: float) -> None:
+    def _tell(self, seated: Seated, limit: float) -> bool:
+        """Tell an executor to end; False if it was told before."""
         held = seated.held
-        if held.tell(TimedOut(f"attempt {held.attempt} ran for longer than its timeout, {limit:g} s")):
-            self._coroutines.cancel(seated.thread)
-            logger.info(
-                "job %s of type %s is told to end: attempt %d runs for longer than its timeout, %g s",
-                *(shown(held.claim.id, LISTED), shown(held.type, LISTED), held.attempt, limit),
-                extra=log_fields(held),
-            )
+        if not held.tell(TimedOut(f"attempt {held.attempt} ran for longer than its timeout, {limit:g} s")):
+            return False
+        self._coroutines.cancel(seated.thread)
+        logger.info(
+            "job %s of type %s is told to end: attempt %d runs for longer than its timeout, %g s",
+            *(shown(held.claim.id, LISTED), shown(held.type, LISTED), held.attempt, limit),
+            extra=log_fields(held),
+        )
+        return True
 
     def _end(self, seated: Seated) -> None:
         """Give up an attempt that did not end in its grace."""
