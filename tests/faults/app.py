@@ -22,7 +22,7 @@ from typing import Any
 
 from jobpool import Backoff, Executor, JobManager, WorkerPool, current_job
 from jobpool.errors import StoreUnavailable
-from jobpool.signals import Cancel, Retry, Snooze
+from jobpool.signals import Cancel, Retry, Snooze, TimedOut
 
 from . import recording, seeds
 from .history import History
@@ -98,6 +98,15 @@ def patient(data: dict[str, Any]) -> dict[str, Any]:
     return {"n": data["n"], "attempt": current_job().attempt}
 
 
+def tidy(data: dict[str, Any]) -> dict[str, Any]:
+    """As `patient`, and take a moment to clear up when told to end."""
+    try:
+        return patient(data)
+    except TimedOut:
+        threading.Event().wait(0.1)
+        raise
+
+
 def hung(data: dict[str, Any]) -> dict[str, Any]:
     """Return at once, but for the first attempt, which hears nothing until a file appears."""
     return until_released(data) if current_job().attempt == 1 else work(data)
@@ -133,14 +142,14 @@ EXECUTORS: dict[str, tuple[Any, int]] = {
     "ruled": (ruled, 2),
     "patient": (patient, 2),
     "hung": (hung, 2),
-    "limited": (patient, 2),
+    "limited": (tidy, 2),
     "stepwise": (stepwise, 2),
     "in_child": (in_child, 2),
 }
 #: Rules of some of them besides attempts and backoff.
 RULES: dict[str, dict[str, Any]] = {
     "hung": {"timeout": 0.5, "grace": 0.3},
-    "limited": {"timeout": 1.0},
+    "limited": {"timeout": 1.0, "grace": 1.0},
     "in_child": {"isolation": "process"},
 }
 #: What workers of a run that mixes everything take.

@@ -242,11 +242,12 @@ def test_l06_a_worker_frozen_beyond_timeout_and_lease_is_refused_when_it_wakes(
 
 @pytest.mark.fault("L06")
 def test_l06_a_worker_frozen_within_its_lease_times_out_when_it_wakes(run: Run, fault: FaultReport) -> None:
+    """Its grace is over as well by then, and yet its executor has the time to end by itself."""
     (id,) = run.create("limited", 1, ms=60_000, max_attempts=1)
     frozen = run.worker(threads=1, types=["limited"], lease=30)
     run.wait_for("entered")
     frozen.send(signal.SIGSTOP)
-    pass_time(1.5)
+    pass_time(3)
     assert run.manager.get(id).state == "running", "nobody else may end it"
     woken_at = time.monotonic()
     frozen.send(signal.SIGCONT)
@@ -258,6 +259,7 @@ def test_l06_a_worker_frozen_within_its_lease_times_out_when_it_wakes(run: Run, 
     fault.struck(job.error is not None, "a timeout that was over when the worker woke")
     fault.figure("timed out after waking, s", told)
     assert (job.state, job.error and job.error.type) == ("failed", TIMED_OUT)
+    assert job.stuck is None, "it was given up before it could hear that it is to end"
 
 
 @pytest.mark.fault("L07")
