@@ -68,7 +68,7 @@ def measure(bench: Bench) -> None:
 
 def drain(made: Bench, kind: type[Metrics], jobs: int) -> float:
     """Drain with this kind of metrics, scraped meanwhile; return the seconds."""
-    with patch("jobpool.manager.Metrics.on", lambda *_: kind(CollectorRegistry())), scraped() as scrape:
+    with patch("jobpool.manager.common.Metrics.on", lambda *_: kind(CollectorRegistry())), scraped() as scrape:
         return drain_pool(made, jobs, beside=scrape)
 
 

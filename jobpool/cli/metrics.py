@@ -79,8 +79,8 @@ def _serve(manager: JobManager, args: argparse.Namespace) -> int:
         "/readyz": lambda _: checks({**_alive(census), "last count": _last_count(census)}),
     }
     with MetricsServer(routes, args.serve, args.addr, tls=tls, login=login) as server:
-        print(f"metrics of {manager.store.name} on {server.url}/metrics; Ctrl-C ends it", file=sys.stderr)
         census.start()
+        print(f"metrics of {manager.store.name} on {server.url}/metrics; Ctrl-C ends it", file=sys.stderr)
         interrupts.asked.wait()
         census.stop()
         census.join(2.0)

@@ -200,14 +200,18 @@ def test_a_lease_that_ends_before_a_thread_is_free_counts_once(make_manager: Mak
 def test_a_claim_lost_while_it_runs_counts_there_and_as_a_lost_attempt(
     make_manager: MakeManager, jobs: Jobs
 ) -> None:
+    entered = threading.Event()
+
     def work(data: object) -> None:
         job = current_job()
+        entered.set()
         until(lambda: job.lost, "the loss")
 
     manager = make_manager(executors={"a": work})
     manager.create("a")
     with WorkerPool(manager, lease=8, heartbeat=0.2) as pool:
-        until(lambda: steal(jobs, state="running"), "the start")
+        assert entered.wait(PATIENCE)
+        assert steal(jobs, state="running") == 1
         assert pool.drain(PATIENCE)
         report = pool.stop()
     assert lost(manager) == {"running": 1}

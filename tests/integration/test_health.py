@@ -340,7 +340,8 @@ def test_a_change_stream_that_cannot_be_opened_turns_it_red_while_jobs_are_still
         assert set(failed(pool)) == {"waker"}
         assert "watch" in failed(pool)["waker"]
         assert point.struck
-        assert manager.wait(manager.create("a", 1).id, PATIENCE).result == 1
+        id = manager.create("a", 1).id
+        until(lambda: manager.get(id).result == 1, "the result, for which a wait would ask by aggregate")
         assert unready(pool).keys() == {"waker store"}
     until(lambda: pool.health().is_ready, "the all-clear")
 
