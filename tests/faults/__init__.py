@@ -10,7 +10,8 @@ Harness, each part usable by itself:
 - `report`: the `fault` fixture; every test proves that its fault struck and says its figure.
 - `catalogue`: the faults by number. `seeds`: bugs on purpose that the suite must find.
 
-Tests are numbered as the catalogue is: ``test_f16_...``. A short run of every
+Tests are numbered as the catalogue is: ``test_f16_...``, those of what may end a
+job or put it off ``test_l01_...``. A short run of every
 fault is part of the normal test run; ``--faults=full`` takes the full
 lengths, ``-m soak`` what takes minutes whatever is done about it.
 """

@@ -19,6 +19,8 @@ _PURPOSES = {
     ("_carrying", "find"): "read the claim",
     ("_claim_of", "find_one_and_update"): "claim one",
     ("release", "bulk_write"): "release",
+    ("report", "bulk_write"): "report",
+    ("asked_to_end", "find"): "ask",
     ("_read", "find"): "confirm",
     ("reap", "find"): "look for expired",
     ("_reap_type", "update_many"): "reap",

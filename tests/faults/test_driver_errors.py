@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 import pymongo.errors
 import pytest
 
-from jobpool import Backoff, Executor, JobManager, WorkerPool
+from jobpool import Backoff, Executor, JobManager, WorkerPool, current_job
 from jobpool.embedded import EmbeddedMongo
-from jobpool.pool import service
+from jobpool.pool import cancels, recorder, reports, service, watchdog
 from jobpool.store.documents import new_document
 
 from ..conftest import Jobs, MakeManager
-from ..waiting import until
+from ..waiting import PATIENCE, until
 from .hostile_client import HostileClient
 from .report import FaultReport
 
@@ -162,6 +162,41 @@ def test_f25_every_error_in_every_call_is_survived(
     assert missed == {}
     fault.struck(sum(met.values()), "errors raised in store calls")
     fault.figure("(call x error) green", f"{len(CALLS)} x {len(errors)}")
+
+
+@pytest.mark.fault("F25")
+def test_f25_errors_of_reports_and_of_questions_for_cancels_cost_no_job(
+    fault: FaultReport, hostile: HostileClient, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a running job reports, and the question whether it is cancelled, meet every error once."""
+    for module, name in ((service, "FIRST_PAUSE"), (service, "LONGEST_PAUSE"), (recorder, "STEP")):
+        monkeypatch.setattr(module, name, 0.01)
+    for module, name in ((reports, "EVERY"), (cancels, "ASK_EVERY"), (watchdog, "LOOK_EVERY")):
+        monkeypatch.setattr(module, name, 0.01)
+
+    def work(data: object) -> None:
+        for step in itertools.count():
+            current_job().progress(step)
+            current_job().wait(0.01)
+
+    errors = driver_errors()
+    with JobManager(database, client=hostile, executors={"a": work}) as manager:
+        ids = manager.create_many([{"type": "a", "data": n} for n in range(2)]).ids
+        for call in ("report", "ask"):
+            hostile.deck.deal(call, errors)
+        with WorkerPool(manager, threads=2, lease=30) as pool:
+            until(lambda: not hostile.deck.left(), "the last error", 60)
+            before = [manager.get(id) for id in ids]
+            until(lambda: all(manager.get(id).progress for id in ids), "progress that is stored after all")
+            for id in ids:
+                manager.cancel(id)
+            ends = [manager.wait(id, PATIENCE) for id in ids]
+            until(lambda: pool.health().is_ready, "readiness after it")
+            assert pool.stop().threads == ()
+    fault.struck(sum(hostile.deck.met[call] for call in ("report", "ask")), "errors raised in those calls")
+    fault.figure("(call x error) green, of reports and questions", f"2 x {len(errors)}")
+    assert [job.state for job in before] == ["running"] * 2, "no error of theirs ends a job"
+    assert [(job.state, job.attempts) for job in ends] == [("cancelled", 1)] * 2
 
 
 @pytest.mark.fault("F25")

@@ -3,7 +3,7 @@
 Read in this order:
 
 - `rules`: what the store does to one job document, operation by operation;
-- `model`: two pools, the network between, and everything that goes wrong;
+- `model`: two pools, somebody who cancels, the network between, and everything that goes wrong;
 - `search`: all states of it, the shortest way to a broken invariant;
 - `bugs`: the rules with one mistake each, and the invariant that each breaks.
 

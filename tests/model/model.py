@@ -15,6 +15,9 @@ What a pool knows of a job is a `Slot`. The rules for the document are in
 - a deadline counts from before the request was sent (`pool.heartbeat`): while
   a pool is certain of a lease the server's clock has not ended it.
 
+Somebody who holds nothing may cancel the job (`store.cancelling`), and is told
+what came of it or not. Whoever is told is believed: see `Job.barred`.
+
 A call goes well, or it goes wrong in one of three ways that the pool cannot
 tell apart: its request stays on its way (and arrives late or never), its
 answer is lost, or it arrives twice. What went wrong is repeated.
