@@ -80,7 +80,7 @@ class Desk(Protocol):
     """Where executors hand in what they have to say about their jobs. Threads: any."""
 
     def open(self, held: Any) -> Reporter:
-        """Return the reporter of a job that has none yet."""
+        """Return the reporter of a job, a new one if it has none."""
 
     def alarm(self) -> Alarm:
         """Return a new alarm."""
@@ -180,6 +180,8 @@ class CurrentJob:
     def wait(self, seconds: float) -> None:
         """Wait, as `time.sleep` does, but no longer than the executor may go on.
 
+        In an ``async def`` executor use `asyncio.sleep`: this holds up all others on the loop.
+
         Raises: As `check`.
         """
         held = self._held
@@ -252,10 +254,7 @@ class CurrentJob:
 
     @property
     def _reporter(self) -> Reporter:
-        held = self._held
-        if held.reporter is None:
-            held.reporter = self._desk.open(held)
-        return held.reporter
+        return self._held.reporter or self._desk.open(self._held)
 
     def __repr__(self) -> str:
         return f"<CurrentJob {shown(self.id)} type={shown(self.type)} attempt={self.attempt} fence={self.fence}>"

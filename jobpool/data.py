@@ -139,6 +139,10 @@ def _shown(path: str) -> str:
     return line if len(line) <= 120 else f"{line[:70]}...{line[-47:]}"
 
 
+#: Bytes of a job's data, result and checkpoint together; what is left of MongoDB's 16 MiB is for everything else.
+DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
+
+
 def encoded_size(value: Any, path: str) -> int:
     """Return how many bytes `value` takes as BSON.
 

@@ -11,6 +11,8 @@ from .names import bounded
 
 #: Bytes of one line and of a note: two hundred lines of a job, the most, leave room for its data.
 MAX_LINE = 1000
+#: Of a count: what a float of JSON and a 64-bit int of BSON hold alike.
+LARGEST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +124,5 @@ def check_progress(done: Any, total: Any) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"progress: {what} must be a number, not {type(value).__name__}")
+        if not -LARGEST <= value <= LARGEST:  # false for NaN as well
+            raise TypeError(f"progress: {what} must be a finite number within 2**53")

@@ -10,10 +10,10 @@ from ..store.cancelling import Cancelled
 from ..store.driver import run
 from ..waitable import remember
 from .asking import Selected
-from .base import Base
+from .looking import Looking
 
 
-class Changing(Base):
+class Changing(Looking):
     """Cancels and removes jobs."""
 
     def cancel(self, id: str) -> Job:

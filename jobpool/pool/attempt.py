@@ -6,7 +6,7 @@ import inspect
 from typing import Any, NamedTuple
 
 from ..current import in_hand, log_fields
-from ..data import canonical, encoded_size
+from ..data import DOCUMENT_LIMIT, canonical, encoded_size
 from ..errors import LeaseLost
 from ..executors import Executor
 from ..logs import bounded_logger_of
@@ -20,9 +20,6 @@ from .held import Held
 from .host import Host
 
 logger = bounded_logger_of(__name__)
-
-#: Room left for everything in a job document that is neither data nor result.
-DOCUMENT_LIMIT = 15 * 1024 * 1024 + 512 * 1024
 
 
 class Engines(NamedTuple):
@@ -80,6 +77,7 @@ def _outcome_of(held: Held, host: Host, engines: Engines) -> Outcome:
                 result = _call(executor, held, host, engines)
         return Outcome() if result is None else _with_result(result, limit, held)
     except BaseException as error:  # noqa: BLE001
+        held.interrupted = isinstance(error, KeyboardInterrupt)
         return failure(error, held, executor, host)
 
 
@@ -88,7 +86,10 @@ def _call(executor: Executor, held: Held, host: Host, engines: Engines) -> Any:
     if executor.isolation is not None:
         return _in_child(executor, held, engines.children)
     result = executor(held.document["data"], host)
-    return engines.coroutines.run(result) if inspect.iscoroutine(result) else result
+    if not inspect.iscoroutine(result):
+        return result
+    held.coroutine = result  # before the look at `told`: whoever tells now cancels it, or is seen
+    return engines.coroutines.run(result, lambda: held.told)
 
 
 def _in_child(executor: Executor, held: Held, children: Children) -> Any:
@@ -123,6 +124,9 @@ def _with_result(result: Any, limit: int, held: Held) -> Outcome:
 
 def _room_for_result(held: Held, limit: int) -> int:
     """Return the most bytes the result may take, measured before the executor can change the data."""
-    if 2 * limit <= DOCUMENT_LIMIT:
+    if 3 * limit <= DOCUMENT_LIMIT:
         return limit
-    return min(limit, DOCUMENT_LIMIT - encoded_size(held.document["data"], "data"))
+    taken = encoded_size(held.document["data"], "data") + encoded_size(
+        held.document.get("checkpoint"), "checkpoint"
+    )
+    return min(limit, DOCUMENT_LIMIT - taken)

@@ -13,7 +13,7 @@ from ..signals import JobCancelled
 from ..store import Store
 from ..store.driver import run
 from .coroutines import Coroutines
-from .held import Stage
+from .held import Stage, tell_to_end
 from .workers import Seated
 
 logger = bounded_logger_of(__name__)
@@ -52,8 +52,9 @@ class Cancels:
             return
         for claim in asked:
             one = long[claim]
-            if one.held.tell(JobCancelled(f"job {shown(claim.id)} was cancelled while it ran")):
-                self._coroutines.cancel(one.thread)
+            # It may have ended meanwhile, and its thread may run another one.
+            why = JobCancelled(f"job {shown(claim.id)} was cancelled while it ran")
+            if tell_to_end(one.held, why, self._coroutines):
                 logger.info(
                     "job %s is cancelled: its executor is told", shown(claim.id), extra=log_fields(one.held)
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -29,28 +29,35 @@ class Coroutines:
         self._awaited: dict[int, Coroutine[Any, Any, Any]] = {}
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[Any]] = {}
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run `coroutine` to its end, in the calling context, and return or raise what it does."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], told: Callable[[], object] = bool) -> Any:
+        """Run `coroutine` to its end, in the calling context, and return or raise what it does.
+
+        Args:
+            told: Whether it was to be cancelled before it came here.
+        """
         me = threading.get_ident()
         self._awaited[me] = coroutine
         try:
-            result, error = self._submit(coroutine).result()
+            answer = self._submit(coroutine)
+            if told():
+                self.cancel(coroutine)
+            result, error = answer.result()
         finally:
             del self._awaited[me]
         if error is not None:
             raise error
         return result
 
-    def cancel(self, thread: threading.Thread) -> None:
-        """Cancel the coroutine that `thread` waits for, if it does; it may take its time to end."""
-        coroutine = self._awaited.get(thread.ident or 0)
+    def cancel(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Cancel a coroutine that was submitted, once and if it has not ended; it may take its time to end."""
         with self._lock:
             loop = self._loop
-            if coroutine is not None and loop is not None and not loop.is_closed():
-                loop.call_soon_threadsafe(self._cancel, coroutine)
+            if loop is not None and not loop.is_closed():
+                # Its task may be made in the same turn of the loop, and begin in the next.
+                loop.call_soon_threadsafe(loop.call_soon, self._cancel, coroutine)
 
     def _cancel(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        task = self._tasks.get(coroutine)  # on the loop, behind the beginning of the task
+        task = self._tasks.pop(coroutine, None)  # a second time would disturb its cleaning up
         if task is not None:
             task.cancel()
 
@@ -108,7 +115,7 @@ class Coroutines:
         except BaseException as error:  # noqa: BLE001
             return None, error
         finally:
-            del self._tasks[coroutine]
+            self._tasks.pop(coroutine, None)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()

@@ -47,7 +47,7 @@ class DirectRuns:
         self._lock = threading.RLock()  # a signal handler may close it on top of the thread that runs
         self._services: tuple[Service, ...] = ()
         self._seats: dict[Held, Seated] = {}
-        self._reports = Reports(host.store)
+        self._reports = Reports(host.store, timeout=END_TIME)
         self._desk = PoolDesk(host, self._reports.news)
         self._reap_at = 0.0
 
@@ -104,7 +104,7 @@ class DirectRuns:
         finally:
             del self._seats[held]
         self._finish(held, outcome, time.monotonic() - began)
-        if outcome.error is not None and outcome.error.type == KeyboardInterrupt.__name__:
+        if held.interrupted:
             raise KeyboardInterrupt  # Ctrl-C was meant for the caller as well
 
     def _start(self, held: Held, executor: Executor) -> None:

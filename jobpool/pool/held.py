@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from ..progress import Reporter
 from ..store.claiming import Claimed, Rule
 from ..store.transitions import Start
 from ..tracing import Attempt
+from .coroutines import Coroutines
 from .flag import Flag
 
 #: Two who wait may take the word from each other; it then comes this many seconds late.
@@ -49,13 +50,13 @@ class Held:
     as well, which is None unless the attempt is traced.
     `deadline` is written by the heartbeat only; `lost` turns True once and
     stays, `lost_while` says in which stage: both by `HeldJobs`, under its lock.
-    `told` is written by the watchdog, once. `reporter`, `checkpoint` and `alarm`
-    come into being on the executor's thread when it asks for them.
+    `told` and `told_at` are written by the watchdog, once. `coroutine` and `interrupted` (by
+    Ctrl-C) are the attempt's own; `reporter` and `alarm` are there when it has asked for them.
     """
 
     __slots__ = (
-        *("alarm", "attempt", "claim", "desk", "deadline", "document", "lost", "lost_while", "pool", "queued_at"),
-        *("reporter", "running_since", "span", "stage", "told"),
+        *("alarm", "attempt", "claim", "coroutine", "desk", "deadline", "document", "interrupted", "lost"),
+        *("lost_while", "pool", "queued_at", "reporter", "running_since", "span", "stage", "told", "told_at"),
     )
 
     def __init__(
@@ -80,6 +81,9 @@ class Held:
         self.lost = False
         self.lost_while: Stage | None = None
         self.told: JobpoolError | None = None
+        self.told_at = 0.0
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        self.interrupted = False
         self.reporter: Reporter | None = None
         self.alarm: Alarm | None = None
         self.desk: Desk | None = None
@@ -88,6 +92,7 @@ class Held:
         """Let the executor know that it is to end, and why; False if it was told before."""
         if self.told is not None:
             return False
+        self.told_at = time.monotonic()
         self.told = error
         if (alarm := self.alarm) is not None:  # made before its maker looks at `told`: one of both sees the other
             alarm.set()
@@ -229,6 +234,18 @@ class HeldJobs:
             self._emptied.set()
 
 
+def tell_to_end(held: Held, error: JobpoolError, coroutines: Coroutines) -> bool:
+    """Let an executor that runs know that it is to end, and cancel it if it is a coroutine; False if it knew.
+
+    A coroutine that comes after the word is cancelled by its attempt.
+    """
+    if held.stage is not Stage.RUNNING or not held.tell(error):
+        return False
+    if (coroutine := held.coroutine) is not None:
+        coroutines.cancel(coroutine)
+    return True
+
+
 def start_of(held: Held, executor: Executor) -> Start:
     """Return what is to be written when the executor of `held` is about to be called."""
     own: int | None = held.document["max_attempts"]
@@ -238,6 +255,7 @@ def start_of(held: Held, executor: Executor) -> Start:
         max_attempts=rule.max_attempts if own is None else None,
         backoff=rule.backoff if (own or rule.max_attempts) > 1 else None,
         keep_failed=rule.keep_failed,
+        keep_cancelled=rule.keep_cancelled,
     )
 
 

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..current import log_fields
 from ..data import ENCODING_ERRORS
@@ -186,7 +186,7 @@ class Recorder(Service):
                 self._record([record])  # what stands already is recognised
             return
         record, held = group[0], group[0].held
-        less, what = _less(record.outcome, error, held)
+        less, what = _less(record, error)
         logger.error(
             "the outcome of job %s cannot be stored (%s); %s: return less, or other values",
             *(shown(held.claim.id), type(error).__name__, what),
@@ -195,7 +195,7 @@ class Recorder(Service):
         if less is None:
             self._count([record], {held})
         else:
-            self._record([Record(held, Finish(held.claim, less, held.due_at), record.duration)])
+            self._record([Record(held, replace(record.finish, outcome=less, report=None), record.duration)])
 
     def flush(self, deadline: float) -> None:
         """Record what is there, after the thread ended, until the deadline; the rest stays held."""
@@ -229,8 +229,11 @@ class Recorder(Service):
         return records
 
 
-def _less(outcome: Outcome, error: Exception, held: Held) -> tuple[Outcome | None, str]:
+def _less(record: Record, error: Exception) -> tuple[Outcome | None, str]:
     """Return what to record in place of an outcome that cannot be stored, if anything, and a word about it."""
+    outcome, held = record.outcome, record.held
+    if record.finish.report is not None:
+        return outcome, "it is tried again without what its executor reported last"
     if outcome.error is not None:
         return None, "not even its error, so that its lease ends the job"
     if outcome.result_error is not None:  # the collection has rules of its own

@@ -6,6 +6,7 @@ import queue
 import time
 from collections.abc import Sequence
 
+from ..data import ENCODING_ERRORS
 from ..errors import StoreRefused, StoreUnavailable
 from ..logs import bounded_logger_of
 from ..progress import Report
@@ -24,11 +25,15 @@ class Reports:
 
     What an attempt has to say when it ends is written with its outcome.
 
+    Args:
+        timeout: Seconds of one write; the store's own limit if None.
+
     Threads: `news` from any; the others from the one that writes, whose own `_due_at` is.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, timeout: float | None = None) -> None:
         self._store = store
+        self._timeout = timeout
         self._news: queue.SimpleQueue[Held] = queue.SimpleQueue()
         self._due_at = 0.0
 
@@ -55,8 +60,9 @@ class Reports:
         reports = self._take()
         try:
             if reports:
-                self._store.transitions.report({held.claim: report for held, report in reports.items()})
-        except StoreRefused as error:  # a repeat would be refused as well, and the job goes on
+                news = {held.claim: report for held, report in reports.items()}
+                self._store.transitions.report(news, timeout=self._timeout)
+        except (StoreRefused, *ENCODING_ERRORS) as error:  # a repeat would be refused as well, and the job goes on
             logger.warning("what %d running jobs report cannot be stored: %s", len(reports), error)
         except StoreUnavailable:
             self._put_back(reports)

@@ -10,7 +10,7 @@ from ..job import Stuck
 from ..logs import bounded_logger_of
 from ..names import shown
 from ..outcome import Outcome
-from ..signals import TimedOut
+from ..signals import JobCancelled, TimedOut
 from .attempt import Engines, run_attempt
 from .desk import PoolDesk
 from .ending import timed_out
@@ -78,6 +78,8 @@ class Running:
         """
         executor = self._host.executors[held.type]
         outcome = timed_out(told, told, held, executor)
+        if isinstance(held.told, JobCancelled):
+            outcome = replace(outcome, cancelled="", retry_after=None)
         seconds = time.monotonic() - held.running_since
         return self._settle(held, replace(outcome, stuck=Stuck(held.attempt, seconds, stack)))
 

@@ -13,7 +13,7 @@ from ..logs import bounded_logger_of
 from ..names import LISTED, shown
 from ..signals import TimedOut
 from .coroutines import Coroutines
-from .held import Held, Stage
+from .held import Held, Stage, tell_to_end
 from .stacks import stack_of
 from .stuck import runs
 from .workers import Seated
@@ -65,43 +65,40 @@ class TimeLimits:
             limit = self._limit_of(one.held)
             if now - one.since <= limit or one.held.stage is not Stage.RUNNING:
                 continue
-            if self._tell(one, limit):
-                continue  # after a pause of the process its grace may be over too, before it could hear of it
-            if now - one.since > limit + self._executors[one.held.type].grace:
-                self._end(one)
+            why = TimedOut(f"attempt {one.held.attempt} ran for longer than its timeout, {limit:g} s")
+            self._tell(one.held, why)
+            if now - one.held.told_at > self._executors[one.held.type].grace:  # never in the look that tells it
+                self._end(one, why)
 
     def _limit_of(self, held: Held) -> float:
-        own: float | None = held.document.get("timeout")
-        limit = self._executors[held.type].timeout if own is None else own
+        own = held.document.get("timeout")
+        if isinstance(own, int | float) and own > 0:  # somebody else may have written it
+            return own
+        limit = self._executors[held.type].timeout
         return inf if limit is None else limit
 
-    def _tell(self, seated: Seated, limit: float) -> bool:
-        """Tell an executor to end; False if it was told before."""
-        held = seated.held
-        if not held.tell(TimedOut(f"attempt {held.attempt} ran for longer than its timeout, {limit:g} s")):
-            return False
-        self._coroutines.cancel(seated.thread)
-        logger.info(
-            "job %s of type %s is told to end: attempt %d runs for longer than its timeout, %g s",
-            *(shown(held.claim.id, LISTED), shown(held.type, LISTED), held.attempt, limit),
-            extra=log_fields(held),
-        )
-        return True
+    def _tell(self, held: Held, why: TimedOut) -> None:
+        if tell_to_end(held, why, self._coroutines):
+            logger.info(
+                "job %s of type %s is told to end: %s",
+                *(shown(held.claim.id, LISTED), shown(held.type, LISTED), why),
+                extra=log_fields(held),
+            )
 
-    def _end(self, seated: Seated) -> None:
-        """Give up an attempt that did not end in its grace."""
+    def _end(self, seated: Seated, why: TimedOut) -> None:
+        """Give up an attempt that did not end in its grace, whatever it was told."""
         held = seated.held
-        if self._give_up is None or not isinstance(held.told, TimedOut):
+        if self._give_up is None:
             return
         stack = stack_of(seated.thread, self._coroutines, lambda: runs(held, self._seated))
-        if stack is None or not self._give_up(held, held.told, stack):
+        if stack is None or not self._give_up(held, why, stack):
             return
         replaced = self._replace is not None and self._replace(held)
         logger.warning(
-            "job %s of type %s did not end when it was told to: attempt %d is recorded as timed out, its thread "
+            "job %s of type %s did not end when it was told to: attempt %d is over all the same, its thread "
             "in pool %s is stuck%s:\n%s",
             *(shown(held.claim.id, LISTED), shown(held.type, LISTED), held.attempt, shown(self._pool, LISTED)),
-            " and replaced" if replaced else ", and not replaced: too many are (max_stuck)",
+            " and replaced" if replaced else ", and not replaced: none can be, or too many are (max_stuck)",
             stack.rstrip(),
             extra=log_fields(held),
         )

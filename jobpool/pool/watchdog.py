@@ -44,7 +44,12 @@ class Watchdog(Periodic):
         self._duties = tuple(duties)
 
     def act(self) -> None:
-        """Look once."""
-        seated = self._seated()
+        """Look once; an error of one duty does not keep the others from theirs."""
+        seated, errors = self._seated(), []
         for duty in self._duties:
-            duty.look(seated)
+            try:
+                duty.look(seated)
+            except Exception as error:  # noqa: BLE001
+                errors.append(error)
+        if errors:
+            raise errors[0]

@@ -227,7 +227,8 @@ class WorkerPool(Endpoint):
             parts.recorder.flush(end - END_TIME / 4)  # the others have to return from the same server
         self._observer.pool_stopped(self.config.name, self.gauges)
         abandoned = self._stuck + parts.held.abandon()
-        return reported(self.config.name, self._given, abandoned, self._end_threads(end))
+        threads = [*self._end_threads(end), *parts.workers.stuck_threads()]
+        return reported(self.config.name, self._given, abandoned, threads)
 
     def _end_threads(self, end: float) -> list[str]:
         """Tell every thread to end and return the names of those that have not by `end`."""

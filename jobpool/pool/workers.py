@@ -113,18 +113,27 @@ class Workers:
             if seat is None:
                 return True  # it has come back
             seat.given_up = True
-            if len(self._replaced) >= self.max_stuck or self._last_words:
-                return False
-            other = _Seat()
-            try:
-                other.loop = self._executor.submit(self._loop, other)
-            except RuntimeError:  # the interpreter ends, or there can be no more threads
-                return False
-            seat.replaced = True
-            self._former_seconds += seat.busy_seconds + time.monotonic() - seat.since
-            self._replaced = (*self._replaced, seat)
-            self._seats = (*(one for one in self._seats if one is not seat), other)
+            return self._replace_locked(seat)
+
+    def _replace_locked(self, seat: _Seat) -> bool:
+        if len(self._replaced) >= self.max_stuck or self._last_words:
+            return False
+        other = _Seat()
+        try:
+            other.loop = self._executor.submit(self._loop, other)
+        except RuntimeError:  # the interpreter ends, or there can be no more threads
+            return False
+        seat.replaced = True
+        self._former_seconds += seat.busy_seconds + time.monotonic() - seat.since
+        self._replaced = (*self._replaced, seat)
+        self._seats = (*(one for one in self._seats if one is not seat), other)
         return True
+
+    def stuck_threads(self) -> list[str]:
+        """Return the names of threads that were given up and have not come back."""
+        with self._lock:
+            given_up = [*self._replaced, *(seat for seat in self._seats if seat.given_up)]
+        return [seat.thread.name for seat in given_up if seat.thread is not None and seat.thread.is_alive()]
 
     @property
     def replaced(self) -> int:
@@ -167,7 +176,7 @@ class Workers:
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         with self._lock:
             seats, replaced = self._seats, self._replaced  # of whom nobody waits for the outcome
-        wait([seat.loop for seat in seats if seat.loop is not None], timeout)
+        wait([seat.loop for seat in seats if seat.loop is not None and not seat.given_up], timeout)
         for seat in seats:
             if seat.thread is not None and seat.held is None:
                 seat.thread.join(IDLE_END)  # it has only the word to end before it
@@ -233,6 +242,9 @@ class Workers:
 
     def _loop(self, seat: _Seat) -> None:
         seat.thread = threading.current_thread()
+        with self._lock:
+            if seat not in self._seats:  # its thread could not be started at first, and nobody counts on it
+                return
         while (held := self._ready.get()) is not None:
             seat.since = self.taken_at = time.monotonic()
             seat.waits = False
@@ -265,5 +277,10 @@ class Workers:
         with self._lock:
             seat.held = None
             seat.given_up = False
+            if not seat.replaced:
+                return True
             self._replaced = tuple(other for other in self._replaced if other is not seat)
-            return not seat.replaced
+            waiting = next((other for other in self._seats if other.given_up), None)
+            if waiting is not None:  # there is room for one more
+                self._replace_locked(waiting)
+            return False

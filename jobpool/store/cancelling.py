@@ -97,16 +97,15 @@ class Cancelling:
 
     async def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
         """Return those of the running `claims` that somebody wants to end."""
-        by_id = {claim.id: claim for claim in claims}
         filter: Document = {
-            "_id": {"$in": list(by_id)},
+            "_id": {"$in": [claim.id for claim in claims]},
             "state": State.RUNNING.value,
             "cancel_requested_at": {"$exists": True},
         }
         with self._connection.call("look", what="looking for cancelled jobs", timeout=timeout):
             found = await self._call(self._jobs.find(filter, {"claim": 1}).to_list)
-        claims_found = ((by_id[document["_id"]], document["claim"]) for document in found)
-        return {claim for claim, token in claims_found if claim.token == token}
+        tokens = {document["_id"]: document["claim"] for document in found}
+        return {claim for claim in claims if tokens.get(claim.id) == claim.token}
 
 
 _END: list[Document] = [

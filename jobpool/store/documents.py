@@ -8,6 +8,7 @@ from typing import Any
 
 from ..job import Job, JobError, State, Stuck
 from ..progress import LogLine, Progress, Report
+from ..retention import LONGEST
 
 Document = dict[str, Any]
 
@@ -90,8 +91,8 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         lease_until=document.get("lease_until"),
         timeout=document.get("timeout"),
         snoozes=document.get("snoozes", 0),
-        progress=Progress(**progress) if progress else None,
-        logs=tuple(LogLine(**line) for line in document.get("logs", ())),
+        progress=_to_progress(progress) if progress else None,
+        logs=tuple(map(_to_line, document.get("logs", ()))),
         checkpoint=document.get("checkpoint"),
         result_error=document.get("result_error"),
         cancel_requested_at=document.get("cancel_requested_at"),
@@ -116,10 +117,20 @@ def _to_stuck(item: Mapping[str, Any]) -> Stuck:
     return Stuck(attempt=item["attempt"], after=item["after"], stack=item["stack"], at=item.get("at"))
 
 
+def _to_progress(item: Mapping[str, Any]) -> Progress:
+    return Progress(done=item["done"], total=item.get("total"), note=item.get("note", ""), at=item.get("at"))
+
+
+def _to_line(item: Mapping[str, Any]) -> LogLine:
+    return LogLine(level=item["level"], text=item["text"], attempt=item["attempt"], at=item["at"])
+
+
 def expiry(seconds: str) -> Document:
     """Return the expression of when a job that ends now is deleted, from its field `seconds`, if it has one."""
     later = {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}
-    return {"$cond": [{"$isNumber": seconds}, later, "$$REMOVE"]}
+    # By its value as well: somebody else may have written it, and an error would stop all of a statement.
+    usable = {"$and": [{"$isNumber": seconds}, {"$gte": [seconds, 0]}, {"$lte": [seconds, LONGEST]}]}
+    return {"$cond": [usable, later, "$$REMOVE"]}
 
 
 def stuck_entry(stuck: Stuck, at: datetime) -> Document:

@@ -51,24 +51,23 @@ class Purging:
                 purged += (await self._call(self._jobs.delete_many, here)).deleted_count
 
     async def expire_results(self) -> int:
-        """Delete results whose time is over, but not their jobs; return how many.
+        """Delete a round of results whose time is over, but not their jobs; return how many.
 
         Raises:
             StoreUnavailable: Some may be deleted. The next call finds the rest.
         """
         over: Document = {
+            "state": State.SUCCEEDED.value,
             "result_until": {"$exists": True},
             "$expr": {"$lt": ["$result_until", "$$NOW"]},
         }
-        expired = 0
-        while True:
-            with self._connection.call("purge", what="deleting results"):
-                some = self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
-                found = await self._call(some.to_list)
-                if not found:
-                    return expired
-                here: Document = {"_id": _ids(found), "state": State.SUCCEEDED.value, **over}
-                expired += (await self._call(self._jobs.update_many, here, _EXPIRE)).modified_count
+        with self._connection.call("purge", what="deleting results"):
+            some = self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
+            found = await self._call(some.to_list)
+            if not found:
+                return 0
+            here: Document = {"_id": _ids(found), **over}
+            return (await self._call(self._jobs.update_many, here, _EXPIRE)).modified_count
 
 
 def _ids(found: list[Document]) -> Document:

@@ -11,12 +11,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from pymongo.errors import OperationFailure
+
+from ..errors import StoreRefused
 from ..job import State
+from ..logs import bounded_logger_of
 from ..names import shown
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
 from .indexes import LEASE_INDEX
 
+logger = bounded_logger_of(__name__)
+
+#: What is refused for the sake of one job, and not of all; see `StoreError.kind`.
+_OF_ONE_JOB = ("unstorable", "other")
 #: Jobs taken back in one round. A round follows at once while there are more.
 ROUND = 1000
 
@@ -69,12 +77,38 @@ class Reaping:
             for document in found:
                 type = document.get("type")
                 by_type[type if isinstance(type, str) else "?"].append(document["_id"])
-            for type, ids in by_type.items():
-                reaped += self._reap_type(type, ids)
-            if len(found) < ROUND:
+            taken = [item for type, ids in by_type.items() for item in self._reap_type(type, ids)]
+            reaped += taken
+            if len(found) < ROUND or not taken:
                 return reaped
 
     def _reap_type(self, type: str, ids: list[str]) -> list[Reaped]:
+        """Take back jobs of one type; one that cannot be written to must not keep the others from it."""
+        try:
+            return self._take_back(type, ids)
+        except StoreRefused as error:
+            if error.kind not in _OF_ONE_JOB:
+                raise
+            if len(ids) > 1:
+                half = len(ids) // 2
+                return [*self._reap_type(type, ids[:half]), *self._reap_type(type, ids[half:])]
+            return self._end_without_history(type, ids[0], error)
+
+    def _end_without_history(self, type: str, id: str, error: StoreRefused) -> list[Reaped]:
+        """Fail a job whose history or progress leaves no room for its end, say; let it be if not even that is taken."""
+        logger.error(
+            "job %s of type %s cannot be taken back as it should (%s); it fails, and loses its errors, log lines, "
+            "progress and checkpoint",
+            *(shown(id), shown(type), error),
+        )
+        with self._connection.call("reap", what=f"ending job {shown(id)}"):
+            try:
+                ended = self._jobs.update_one({"_id": id, **EXPIRED}, _END_BARE).modified_count
+            except OperationFailure:
+                return []
+        return [Reaped(type, "failed", ended)] if ended else []
+
+    def _take_back(self, type: str, ids: list[str]) -> list[Reaped]:
         filter = {"_id": {"$in": ids}, **EXPIRED}
         with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {shown(type)}"):
             claimed = self._jobs.update_many({**filter, "state": State.CLAIMED.value}, _REQUEUE)
@@ -162,6 +196,10 @@ _FAIL: list[Document] = [
         }
     },
     _NO_CLAIM,
+]
+_END_BARE: list[Document] = [
+    {"$set": {"state": State.FAILED.value, "finished_at": "$$NOW", "error": _LOST}},
+    {"$unset": [*CLAIM_MARKS, "errors", "logs", "progress", "checkpoint", "stuck", "expire_at"]},
 ]
 _CANCEL: list[Document] = [
     {

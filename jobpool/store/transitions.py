@@ -57,13 +57,14 @@ class Start:
     Attributes:
         max_attempts: To be written if the job has none of its own, else None.
         backoff: Written beside it for whoever may have to reap the job.
-        keep_failed: As well, if such jobs are not kept for ever when they fail; seconds.
+        keep_failed, keep_cancelled: As well, if jobs that end so are not kept for ever; seconds.
     """
 
     claim: Claim
     max_attempts: int | None
     backoff: Delays | None
     keep_failed: float | None = None
+    keep_cancelled: float | None = None
 
 
 class Transitions:
@@ -84,16 +85,17 @@ class Transitions:
 
         Atomicity: one conditional update per document.
         """
-        groups: dict[tuple[str, int | None, Delays | None, float | None], list[str]] = {}
+        groups: dict[tuple[str, int | None, Delays | None, float | None, float | None], list[str]] = {}
         for start in starts:
-            key = (start.claim.token, start.max_attempts, start.backoff, start.keep_failed)
+            kept = start.keep_failed, start.keep_cancelled
+            key = (start.claim.token, start.max_attempts, start.backoff, *kept)
             groups.setdefault(key, []).append(start.claim.id)
         writes = [
             UpdateMany(
                 {"_id": {"$in": ids}, "claim": token, "state": State.CLAIMED.value},
-                _starting_update(max_attempts, backoff, keep_failed),
+                _starting_update(max_attempts, backoff, keep_failed, keep_cancelled),
             )
-            for (token, max_attempts, backoff, keep_failed), ids in groups.items()
+            for (token, max_attempts, backoff, keep_failed, keep_cancelled), ids in groups.items()
         ]
         claims = [start.claim for start in starts]
         return self._apply("start", lambda: writes, claims, _started)
@@ -248,7 +250,12 @@ def _by_token(claims: Iterable[Claim]) -> dict[str, list[str]]:
     return groups
 
 
-def _starting_update(max_attempts: int | None, backoff: Delays | None, keep_failed: float | None) -> Document:
+def _starting_update(
+    max_attempts: int | None,
+    backoff: Delays | None,
+    keep_failed: float | None = None,
+    keep_cancelled: float | None = None,
+) -> Document:
     values: dict[str, Any] = {"state": State.RUNNING.value}
     if max_attempts is not None:
         values["max_attempts"] = max_attempts
@@ -256,6 +263,8 @@ def _starting_update(max_attempts: int | None, backoff: Delays | None, keep_fail
         values["backoff"] = backoff.numbers()
     if keep_failed is not None:
         values["keep_failed"] = keep_failed
+    if keep_cancelled is not None:
+        values["keep_cancelled"] = keep_cancelled
     return {"$set": values, "$inc": {"attempts": 1}, "$currentDate": {"started_at": True}}
 
 

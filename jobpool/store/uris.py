@@ -11,6 +11,8 @@ _NAMES = "pass|pwd|token|secret|credential|access_?key|api_?key|authmechanismpro
 _OPTION = re.compile(rf"(?i)((?:{_NAMES})[^=&;?]*=)([^&;]*)")
 #: The same, at the end of a text: its value goes on behind the text.
 _OPEN_OPTION = re.compile(rf"(?i)(?:{_NAMES})[^=&;?]*=[^&;]*$")
+#: What no user's name has unescaped.
+_ODD_USER = re.compile(r"[/?#\[\]]")
 #: Pieces of a secret that a message may quote; shorter ones say nothing and are in every text.
 _PIECE = re.compile(r"\w{4,}")
 
@@ -28,7 +30,10 @@ def redact_uri(uri: str) -> str:
         return _OPTION.sub(r"\1***", f"{scheme}{separator}{_without_odd_ports(rest)}")
     if _OPEN_OPTION.search(credentials):  # the last "@" is within a secret option
         hosts = re.sub(r"^[^&;]*", "***", hosts)
-    return _OPTION.sub(r"\1***", f"{scheme}{separator}{credentials.partition(':')[0]}:***@{hosts}")
+    user = credentials.partition(":")[0]
+    if _ODD_USER.search(user):  # a password before it was taken for the scheme
+        user = "***"
+    return _OPTION.sub(r"\1***", f"{scheme}{separator}{user}:***@{hosts}")
 
 
 def _without_odd_ports(rest: str) -> str:
@@ -51,7 +56,8 @@ def _secrets(uri: str) -> Iterator[str]:
     found = [match[2] for match in _OPTION.finditer(rest)]
     credentials, at, _ = rest.rpartition("@")
     if at:
-        found.append(credentials.partition(":")[2])
+        user, _, password = credentials.partition(":")
+        found += [credentials] if _ODD_USER.search(user) else [password]
     for secret in found:
         for form in (secret, unquote_plus(secret)):
             if form:

@@ -45,18 +45,21 @@ class Rule(NamedTuple):
     Attributes:
         max_attempts: For jobs that have no number of their own.
         backoff: For those that have more than one attempt.
-        keep_failed: Seconds that a job is kept which fails; None is for ever.
+        keep_failed, keep_cancelled: Seconds that a job is kept which ends so; None is for ever.
     """
 
     max_attempts: int
     backoff: Delays
     keep_failed: float | None = None
+    keep_cancelled: float | None = None
 
     @classmethod
     def of(cls, executor: Executor) -> Rule:
         """Return the rule of an executor."""
         kept = executor.retention
-        return cls(executor.max_attempts, executor.delays, None if kept is None else kept.failed)
+        if kept is None:
+            return cls(executor.max_attempts, executor.delays)
+        return cls(executor.max_attempts, executor.delays, kept.failed, kept.cancelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +240,10 @@ def _starting(rules: Mapping[str, Rule]) -> Document:
         "max_attempts": allowed,
         "backoff": {"$cond": [{"$gt": [allowed, 1]}, backoff, "$backoff"]},
     }
-    kept = {type: rule.keep_failed for type, rule in rules.items() if rule.keep_failed is not None}
-    if kept:
-        values["keep_failed"] = _by_type({type: kept.get(type) for type in rules})
+    for name in ("keep_failed", "keep_cancelled"):
+        kept: dict[str, float | None] = {type: getattr(rule, name) for type, rule in rules.items()}
+        if any(seconds is not None for seconds in kept.values()):
+            values[name] = _by_type(kept)
     return values
 
 
