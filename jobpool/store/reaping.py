@@ -95,7 +95,7 @@ class Reaping:
             return self._end_without_history(type, ids[0], error)
 
     def _end_without_history(self, type: str, id: str, error: StoreRefused) -> list[Reaped]:
-        """Fail a job whose history or progress leaves no room for its end, say; let it be if not even that is taken."""
+        """Fail a job whose history leaves no room for its end, say; let it be if not even that is taken."""
         logger.error(
             "job %s of type %s cannot be taken back as it should (%s); it fails, and loses its errors, log lines, "
             "progress and checkpoint",

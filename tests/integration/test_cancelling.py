@@ -274,3 +274,53 @@ def test_times_are_those_of_the_server(make_manager: MakeManager) -> None:
     job = manager.cancel(manager.create("a").id)
     assert job.finished_at is not None
     assert timedelta(0) <= job.finished_at - job.created_at < timedelta(seconds=PATIENCE)
+
+
+def test_the_next_job_of_a_thread_is_not_cancelled_in_place_of_one_that_has_ended(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's answer comes late: by then the thread awaits another coroutine."""
+    entered = {n: threading.Event() for n in range(2)}
+    gates = {n: threading.Event() for n in range(2)}
+
+    async def work(data: int) -> int:
+        entered[data].set()
+        while not gates[data].is_set():
+            await asyncio.sleep(0.01)
+        return data
+
+    manager = make_manager(executors={"a": work})
+    cancelling = manager.store.cancelling
+    asked_to_end, late = cancelling.asked_to_end, threading.Event()
+
+    async def answers_late(claims: Any, **options: Any) -> Any:
+        asked = await asked_to_end(claims, **options)
+        if asked:
+            gates[0].set()
+            assert entered[1].wait(PATIENCE)
+            late.set()
+        return asked
+
+    monkeypatch.setattr(cancelling, "asked_to_end", answers_late)
+    with WorkerPool(manager, threads=1):
+        first = manager.create("a", 0)
+        assert entered[0].wait(PATIENCE)
+        second = manager.create("a", 1)
+        manager.cancel(first.id)
+        assert late.wait(PATIENCE)
+        until(lambda: manager.get(first.id).state.final)
+        gates[1].set()
+        assert second.wait(PATIENCE).result == 1
+
+
+def test_a_claim_is_found_beside_an_older_one_of_the_same_job(
+    store: Store, take: TakeOne, make_manager: MakeManager
+) -> None:
+    manager = make_manager()
+    id = manager.create("a").id
+    claim = take()
+    begin(store, claim)
+    manager.cancel(id)
+    older = Claim(id, "older", 0)
+    assert run(store.cancelling.asked_to_end([claim, older])) == {claim}
+    assert run(store.cancelling.asked_to_end([older, claim])) == {claim}

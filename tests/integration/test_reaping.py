@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import bson
 import pytest
 
 from jobpool import Backoff, JobManager, State
@@ -106,3 +107,33 @@ def test_the_reaper_reads_only_expired_leases(store: Store, take: TakeOne, jobs:
     explained = jobs.find(EXPIRED).hint(LEASE_INDEX).explain()["executionStats"]
     assert explained["totalKeysExamined"] <= 1
     assert explained["totalDocsExamined"] == 0
+
+
+def test_one_job_that_cannot_be_written_to_does_not_keep_the_others_from_it(
+    store: Store, take: TakeOne, manager: JobManager, jobs: Jobs
+) -> None:
+    """Its document is as large as MongoDB's may be: there is no room for one more error."""
+    manager.create_many([{"type": "a", "data": n} for n in range(2, 6)])
+    claims = [take() for _ in range(5)]
+    begin(store, *claims)
+    large = claims[2].id
+    room = 16 * 1024 * 1024 - len(bson.encode(jobs.find_one({"_id": large}) or {}))
+    jobs.update_one({"_id": large}, {"$set": {"checkpoint": "x" * (room - 100)}})
+    expire(jobs)
+    assert sum(item.jobs for item in store.reaping.reap()) == 5
+    assert {job.state for job in manager.find()} == {State.FAILED}
+    assert manager.get(large).checkpoint is None
+    assert store.reaping.reap() == []
+
+
+@pytest.mark.parametrize("kept", [float("nan"), float("inf"), -5, 1e300, "long"])
+def test_nonsense_about_its_retention_does_not_keep_a_job_from_being_reaped(
+    store: Store, take: TakeOne, manager: JobManager, jobs: Jobs, kept: object
+) -> None:
+    claim = take()
+    begin(store, claim)
+    jobs.update_one({}, {"$set": {"keep_failed": kept}})
+    expire(jobs)
+    assert len(store.reaping.reap()) == 1
+    job = manager.get(claim.id)
+    assert (job.state, job.expire_at) == (State.FAILED, None)

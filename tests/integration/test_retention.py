@@ -170,3 +170,12 @@ def test_purge_goes_round_by_round(make_manager: MakeManager, jobs: Jobs) -> Non
 def test_purge_wants_an_age(make_manager: MakeManager) -> None:
     with pytest.raises(InvalidConfiguration, match="older_than"):
         make_manager().purge(-1)
+
+
+def test_whoever_creates_a_job_need_not_know_its_type(make_manager: MakeManager) -> None:
+    """What is not known at the create is there from the start on."""
+    manager = make_manager(executors={"a": Executor(work, keep_cancelled=3000, max_attempts=2, backoff=1000)})
+    id = make_manager().create("a", "fail").id
+    manager.run()
+    assert manager.get(id).state is State.PENDING
+    assert kept_for(make_manager().cancel(id)) == 3000

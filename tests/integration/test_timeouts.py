@@ -12,7 +12,7 @@ import pytest
 
 from jobpool import Executor, JobManager, State, TimedOut, WorkerPool, current_job
 
-from ..conftest import MakeManager
+from ..conftest import Jobs, MakeManager
 from ..waiting import PATIENCE, until
 
 
@@ -231,3 +231,95 @@ def test_timeouts_are_an_outcome_of_their_own_in_the_metrics(make_manager: MakeM
         value = manager.metrics.registry.get_sample_value
         until(lambda: value("jobpool_attempts_total", {"type": "hung", "outcome": "timed_out"}) == 1)
         hung.release.set()
+
+
+def test_a_cancelled_job_that_does_not_listen_is_given_up_at_its_timeout(
+    make_manager: MakeManager, hung: Hung
+) -> None:
+    manager = make_manager(executors={"a": Executor(hung, timeout=1.5, grace=0.1), "fast": lambda data: data})
+    with WorkerPool(manager, threads=1) as pool:
+        id = manager.create("a").id
+        until(lambda: hung.entered)
+        manager.cancel(id)
+        job = manager.wait(id, PATIENCE)
+        assert (job.state, job.error_count) == (State.CANCELLED, 1)
+        assert job.stuck is not None
+        assert manager.create("fast", 1).wait(PATIENCE).result == 1
+        hung.release.set()
+        until(lambda: pool.gauges().stuck == 0)
+
+
+def test_a_stop_tells_which_threads_are_left_and_waits_for_none_of_them(
+    make_manager: MakeManager, hung: Hung
+) -> None:
+    """One was replaced, one could not be: the host must know that its process cannot end by itself."""
+    manager = with_hung(make_manager, hung)
+    pool = WorkerPool(manager, threads=2, max_stuck=1).start()
+    manager.wait_many([manager.create("hung", n).id for n in range(2)], PATIENCE)
+    until(lambda: pool.gauges().stuck == 2)
+    report = pool.stop(timeout=PATIENCE * 10)
+    assert hung.ended == 0, "it has not waited for them"
+    assert len(report.threads) == 2
+    assert all("worker" in name for name in report.threads)
+    hung.release.set()
+
+
+def test_who_could_not_be_replaced_is_as_soon_as_there_is_room(make_manager: MakeManager) -> None:
+    gates = [threading.Event(), threading.Event()]
+    entered: list[int] = []
+
+    def work(data: int) -> None:
+        entered.append(data)
+        assert gates[data].wait(PATIENCE)
+
+    manager = make_manager(executors={"a": Executor(work, timeout=0.1, grace=0.1), "fast": lambda data: data})
+    with WorkerPool(manager, threads=1, max_stuck=1) as pool:
+        for n in range(2):
+            manager.create("a", n).wait(PATIENCE)
+        until(lambda: not pool.health().is_live)
+        gates[entered[0]].set()
+        until(lambda: pool.health().is_live)
+        assert manager.create("fast", 1).wait(PATIENCE).result == 1
+        gates[entered[1]].set()
+        until(lambda: pool.gauges().stuck == 0)
+
+
+def test_a_coroutine_that_comes_after_the_word_is_cancelled_at_once(make_manager: MakeManager) -> None:
+    """A plain function that takes its time before it returns one."""
+
+    async def later() -> None:
+        await asyncio.sleep(PATIENCE * 10)
+
+    def work(data: Any) -> Any:
+        job = current_job()
+        until(lambda: job.timed_out)
+        return later()
+
+    manager = make_manager(executors={"a": Executor(work, timeout=0.1, grace=PATIENCE * 10)})
+    with WorkerPool(manager):
+        job = manager.create("a").wait(PATIENCE)
+    assert job.error is not None
+    assert job.error.type == "TimedOut"
+
+
+def test_ctrl_c_in_a_run_that_was_told_to_end_is_the_callers_too(make_manager: MakeManager) -> None:
+    def work(data: Any) -> None:
+        job = current_job()
+        until(lambda: job.timed_out)
+        raise KeyboardInterrupt
+
+    manager = make_manager(executors={"a": Executor(work, timeout=0.1)})
+    id = manager.create("a").id
+    with pytest.raises(KeyboardInterrupt):
+        manager.run()
+    assert manager.get(id).error.type == "TimedOut"  # type: ignore[union-attr]
+
+
+def test_a_timeout_that_is_none_is_ignored(make_manager: MakeManager, jobs: Jobs) -> None:
+    """Somebody else has written it."""
+    manager = make_manager(executors={"a": Executor(lambda data: current_job().wait(0.7), timeout=PATIENCE)})
+    ids = [manager.create("a", n).id for n in range(3)]
+    for id, timeout in zip(ids, ("1", float("nan"), -1), strict=True):
+        jobs.update_one({"_id": id}, {"$set": {"timeout": timeout}})
+    with WorkerPool(manager):
+        assert {job.state for job in manager.wait_many(ids, PATIENCE)} == {State.SUCCEEDED}
