@@ -198,8 +198,9 @@ _FAIL: list[Document] = [
     _NO_CLAIM,
 ]
 _END_BARE: list[Document] = [
+    {"$unset": ["errors", "logs", "progress", "checkpoint", "stuck", "expire_at"]},  # first: there is no room else
     {"$set": {"state": State.FAILED.value, "finished_at": "$$NOW", "error": _LOST}},
-    {"$unset": [*CLAIM_MARKS, "errors", "logs", "progress", "checkpoint", "stuck", "expire_at"]},
+    _NO_CLAIM,
 ]
 _CANCEL: list[Document] = [
     {
