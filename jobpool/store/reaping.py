@@ -83,7 +83,10 @@ class Reaping:
                 return reaped
 
     def _reap_type(self, type: str, ids: list[str]) -> list[Reaped]:
-        """Take back jobs of one type; one that cannot be written to must not keep the others from it."""
+        """Take back jobs of one type; one that cannot be written to must not keep the others from it.
+
+        What a statement did before it was refused is done, and is not counted.
+        """
         try:
             return self._take_back(type, ids)
         except StoreRefused as error:
