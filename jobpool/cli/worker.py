@@ -106,6 +106,8 @@ def _end(
         return OK
     for id in report.abandoned:
         say(f"abandoned: {id}")
+    for name in report.threads:
+        say(f"still running: {name}")
     sys.stderr.flush()
     # An executor that does not end would keep the interpreter from ending.
     os._exit(FAILED)

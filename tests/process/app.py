@@ -61,6 +61,7 @@ def manager() -> JobManager:
             "talkative": talkative,
             "endless": endless,
             "until_released": until_released,
+            "stubborn": Executor(endless, timeout=0.1, grace=0.1),
             "once_endless": Executor(once_endless, max_attempts=2, backoff=Backoff(base=0)),
         },
     )

@@ -58,6 +58,18 @@ def test_a_drain_that_takes_too_long_gives_up(manager: JobManager, start_worker:
     assert f"abandoned: {id}" in errors
 
 
+def test_a_thread_that_was_given_up_does_not_keep_the_process(
+    manager: JobManager, start_worker: StartWorker
+) -> None:
+    job = manager.create("stubborn", 1)
+    worker = start_worker("--threads", "1", "--max-stuck", "1")
+    assert job.wait(60).stuck is not None
+    worker.send(signal.SIGTERM)
+    code, errors = worker.end()
+    assert code == 1
+    assert "still running: jobpool-default-worker" in errors
+
+
 def test_a_burst_ends_when_no_job_is_due(manager: JobManager, start_worker: StartWorker) -> None:
     manager.create_many([{"type": "quick", "data": n} for n in range(200)])
     later = manager.create("quick", "tomorrow", delay=86400)
