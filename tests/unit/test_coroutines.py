@@ -73,7 +73,12 @@ def test_a_second_word_does_not_disturb_its_cleaning_up(coroutines: Coroutines) 
             cleaned.set()
 
     coroutine = careful()
-    canceller = threading.Thread(target=lambda: begun.wait(PATIENCE) and coroutines.cancel(coroutine))
+
+    def cancel() -> None:
+        assert begun.wait(PATIENCE)
+        coroutines.cancel(coroutine)
+
+    canceller = threading.Thread(target=cancel)
     canceller.start()
     with pytest.raises(asyncio.CancelledError):
         coroutines.run(coroutine)
