@@ -5,11 +5,11 @@ leaves, so a repeat changes nothing and a stale holder changes nothing. Jobs
 are grouped by token: one statement per claim call they came from, all of a
 group in one command and one wait for the journal.
 
-Lost replies: none of these statements is repeated by the driver. Each method
-therefore counts what matched; if that is less than asked for, or an earlier
-reply was lost, a linearizable read tells for every single job whether the
-write stands, cannot have happened (lost), or is not known yet
-(`StoreUnavailable`: call again with the same arguments).
+Lost replies: of these statements the driver repeats only those of single
+documents. Each method therefore counts what matched; if that is less than
+asked for, or an earlier reply was lost, a linearizable read tells for every
+single job whether the write stands, cannot have happened (lost), or is not
+known yet (`StoreUnavailable`: call again with the same arguments).
 """
 
 from __future__ import annotations
