@@ -310,7 +310,7 @@ def test_the_next_job_of_a_thread_is_not_cancelled_in_place_of_one_that_has_ende
         assert late.wait(PATIENCE)
         until(lambda: manager.get(first.id).state.final)
         gates[1].set()
-        assert second.wait(PATIENCE).result == 1
+        assert manager.wait(second.id, PATIENCE).result == 1
 
 
 def test_a_claim_is_found_beside_an_older_one_of_the_same_job(
