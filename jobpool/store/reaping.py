@@ -13,7 +13,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from ..errors import StoreRefused
+from ..errors import OutcomeRefused
 from ..job import State
 from ..logs import bounded_logger_of
 from ..names import shown
@@ -23,8 +23,6 @@ from .indexes import LEASE_INDEX
 
 logger = bounded_logger_of(__name__)
 
-#: What is refused for the sake of one job, and not of all; see `StoreError.kind`.
-_OF_ONE_JOB = ("unstorable", "other")
 #: Jobs taken back in one round. A round follows at once while there are more.
 ROUND = 1000
 
@@ -89,15 +87,16 @@ class Reaping:
         """
         try:
             return self._take_back(type, ids)
-        except StoreRefused as error:
-            if error.kind not in _OF_ONE_JOB:
-                raise
-            if len(ids) > 1:
-                half = len(ids) // 2
-                return [*self._reap_type(type, ids[:half]), *self._reap_type(type, ids[half:])]
-            return self._end_without_history(type, ids[0], error)
+        except OutcomeRefused:  # any other refusal says nothing about a job
+            return [item for id in ids for item in self._reap_one(type, id)]
 
-    def _end_without_history(self, type: str, id: str, error: StoreRefused) -> list[Reaped]:
+    def _reap_one(self, type: str, id: str) -> list[Reaped]:
+        try:
+            return self._take_back(type, [id])
+        except OutcomeRefused as error:
+            return self._end_without_history(type, id, error)
+
+    def _end_without_history(self, type: str, id: str, error: OutcomeRefused) -> list[Reaped]:
         """Fail a job whose history leaves no room for its end, say; let it be if not even that is taken."""
         logger.error(
             "job %s of type %s cannot be taken back as it should (%s); it fails, and loses its errors, log lines, "
