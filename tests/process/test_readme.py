@@ -25,9 +25,11 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
     monkeypatch.setenv("JOBPOOL_URI", server.uri)
     names: dict[str, Any] = {}
+    managers: list[JobManager] = []  # also those whose name another one has taken
     try:
         for block in BLOCKS:
             exec(compile(block, "README.md", "exec"), names)
+            managers += [value for value in names.values() if isinstance(value, JobManager)]
         with TestClient(names["app"]) as web:
             made = web.post("/squares/12").json()
             assert made["new"] is True
@@ -37,9 +39,8 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
             assert statuses == [200, 200, 404]
             assert 'jobpool_threads{pool="web"} 4.0' in web.get("/jobpool/metrics").text
     finally:
-        for value in list(names.values()):
-            if isinstance(value, JobManager):
-                value.close()
+        for manager in managers:
+            manager.close()
         for database in ("shop", "shop_tests", "service"):
             client.drop_database(database)
     assert len(BLOCKS) == 15
