@@ -255,7 +255,8 @@ def test_f20_heartbeats_survive_a_hogged_interpreter_and_a_busy_host(
     run.create("once", 2, ms=fault.length(4000, 12_000))
     if load == "interpreter lock":
         # Half a lease without the lock is more than an interval of the heartbeat; then a while with it.
-        run.create("hog", fault.length(2, 6), ms=int(lease * 500), priority=-1)
+        for number in range(fault.length(2, 6)):
+            run.create("hog", 1, first=number, ms=int(lease * 500), priority=-1, delay=number * lease)
     run.worker(threads=3, lease=lease, types=["once", "hog"])
     burners = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (load == "busy host"))
