@@ -371,14 +371,14 @@ def test_a_fork_ends_no_children_of_its_parent(run: Run, children: Children) -> 
 # --- what is left -------------------------------------------------------------------------
 
 
-def held_resources() -> tuple[int, int, set[str]]:
-    """Return how many descriptors and threads this process has, and its children, dead or alive."""
+def held_resources() -> tuple[int, set[threading.Thread], set[str]]:
+    """Return how many descriptors this process has, its threads, and its children, dead or alive."""
     kin = {
         entry.name
         for entry in Path("/proc").iterdir()
         if entry.name.isdigit() and parent_of(entry) == str(os.getpid())
     }
-    return len(os.listdir("/proc/self/fd")), threading.active_count(), kin
+    return len(os.listdir("/proc/self/fd")), set(threading.enumerate()), kin
 
 
 def parent_of(process: Path) -> str:
@@ -393,7 +393,7 @@ def test_two_hundred_killed_children_leave_nothing_behind(run: Run, tmp_path: Pa
     run(isolated.echo)  # starts what multiprocessing keeps
     with pytest.raises(ProcessDied):
         run(isolated.leave, 1)
-    before = held_resources()
+    descriptors, threads, kin = held_resources()
 
     def kill_one(number: int) -> None:
         path = tmp_path / str(number)
@@ -401,6 +401,10 @@ def test_two_hundred_killed_children_leave_nothing_behind(run: Run, tmp_path: Pa
         with pytest.raises(KeyError):
             run(isolated.spin, str(path), told=lambda: KeyError("now") if reached() else None)
 
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(kill_one, range(200)))
-    assert held_resources() == before
+    with ThreadPoolExecutor(4) as killers:
+        list(killers.map(kill_one, range(200)))
+    # Less is no fault: what earlier tests closed may end meanwhile.
+    descriptors_now, threads_now, kin_now = held_resources()
+    assert descriptors_now <= descriptors
+    assert threads_now <= threads
+    assert kin_now <= kin
