@@ -67,6 +67,10 @@ class Executor:
             `jobpool.validation`. Checked before a job is created where its
             executor is known, and always before `fn` is called: what does not
             pass then fails the job at once. None: anything.
+        aliases: Other names of the type, such as the one it had before it was
+            renamed: jobs stored under them are claimed and run here as well,
+            by the same rules. A job keeps the name it was created with, in the
+            store, in its id (the hash of type and data) and in metrics.
     """
 
     fn: Callable[..., Any]
@@ -84,6 +88,7 @@ class Executor:
     log_lines: int = field(default=0, kw_only=True)
     isolation: str | None = field(default=None, kw_only=True)
     data: Any = field(default=None, kw_only=True)
+    aliases: Sequence[str] = field(default=(), kw_only=True)
     delays: Delays = field(init=False, repr=False, compare=False)
     retention: Retention | None = field(init=False, repr=False, compare=False)
     validator: Validator | None = field(init=False, repr=False, compare=False)
@@ -92,6 +97,7 @@ class Executor:
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise InvalidConfiguration(f"an executor must be callable, not {type(self.fn).__name__}")
+        object.__setattr__(self, "aliases", _names(self.aliases))
         object.__setattr__(self, "delays", delays_of(self.backoff))
         check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS)
         check_int(self.max_snoozes, "max_snoozes", 0, MAX_SNOOZES)
@@ -155,6 +161,13 @@ class Executor:
         return plain
 
 
+def _names(aliases: Sequence[str]) -> tuple[str, ...]:
+    """Return the other names of a type, checked."""
+    if not isinstance(aliases, list | tuple):  # a str is a sequence of its letters
+        raise InvalidConfiguration(f"aliases must be a tuple of names, not {type(aliases).__name__}")
+    return tuple(dict.fromkeys(check_name(alias, "alias") for alias in aliases))
+
+
 def _as_stored(data: Any) -> tuple[Any] | None:
     """Return a copy as an executor will get them; None if they cannot be stored: the request tells why."""
     from .data import as_stored  # imports the driver's BSON, which nobody else here needs
@@ -204,10 +217,11 @@ class Rules(TypedDict, total=False):
     log_lines: int
     isolation: str | None
     data: Any
+    aliases: Sequence[str]
 
 
 class Executors:
-    """The executors of one manager, by type.
+    """The executors of one manager, by type. An alias is a type like any other, with the executor of its type.
 
     Threads: registration is expected before pools start; reading is safe from
     any thread at any time (one dict, replaced item by item).
@@ -215,23 +229,44 @@ class Executors:
 
     def __init__(self, executors: Mapping[str, Executor | Callable[..., Any]] | None = None) -> None:
         self._by_type: dict[str, Executor] = {}
+        self._named: dict[str, tuple[str, ...]] = {}  # by each name of an executor that has several, all of them
         self._checking: dict[str, Executor] = {}  # those with a validator: most programs have none
         self._keeping: dict[str, float] = {}  # seconds that cancelled jobs are kept, if not for ever
         for type, executor in (executors or {}).items():
             self.register(type, executor)
 
     def register(self, type: str, executor: Executor | Callable[..., Any]) -> Executor:
-        """Make `executor` run the jobs of `type`. A type has one executor; a second one is an error."""
+        """Make `executor` run the jobs of `type`, and of its aliases. A name has one executor.
+
+        Raises:
+            InvalidConfiguration: One of the names is taken; nothing was registered.
+        """
         type = check_name(type, "type")
-        if type in self._by_type:
-            raise InvalidConfiguration(f"type {shown(type)} has an executor already")
-        self._by_type[type] = executor if isinstance(executor, Executor) else Executor(executor)
-        if self._by_type[type].validator is not None:
-            self._checking[type] = self._by_type[type]
-        retention = self._by_type[type].retention
-        if retention is not None and retention.cancelled is not None:
-            self._keeping[type] = retention.cancelled
-        return self._by_type[type]
+        made = executor if isinstance(executor, Executor) else Executor(executor)
+        names = (type, *made.aliases)
+        self._check_free(names)
+        for name in names:
+            self._register(name, made)
+        if made.aliases:  # the last: who finds all names finds an executor for each
+            self._named.update(dict.fromkeys(names, names))
+        return made
+
+    def _check_free(self, names: tuple[str, ...]) -> None:
+        type = names[0]
+        if type in names[1:]:
+            raise InvalidConfiguration(f"type {shown(type)} cannot be an alias of itself")
+        for name in filter(self._by_type.__contains__, names):
+            wanted = "" if name == type else f", so it cannot be an alias of {shown(type)}"
+            owner = self._named.get(name, (name,))[0]
+            there = "" if name == owner else f" as an alias of {shown(owner)}"
+            raise InvalidConfiguration(f"type {shown(name)} has an executor already{there}{wanted}")
+
+    def _register(self, name: str, executor: Executor) -> None:
+        self._by_type[name] = executor
+        if executor.validator is not None:
+            self._checking[name] = executor
+        if executor.retention is not None and executor.retention.cancelled is not None:
+            self._keeping[name] = executor.retention.cancelled
 
     def keeps_cancelled(self, type: str) -> float | None:
         """Return for how many seconds cancelled jobs of `type` are kept; None is for ever, or not known here."""
@@ -261,7 +296,7 @@ class Executors:
         return iter(list(self._by_type))
 
     def select(self, types: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the types to claim: those named, or all that have an executor.
+        """Return the types to claim: those named and their other names, or all that have an executor.
 
         Raises:
             UnknownType: A named type has no executor here, or there is none at all.
@@ -272,6 +307,8 @@ class Executors:
                 raise UnknownType(f"no executor for type {shown(type)} here; known: {self._known()}")
         if not (types or self._by_type):
             raise UnknownType("no executors are registered, so there is nothing that could run here")
+        if types and self._named:
+            types = tuple(name for type in types for name in self._named.get(type, (type,)))
         return tuple(dict.fromkeys(types or self._by_type))
 
     def check_isolated(self, types: Iterable[str]) -> None:

@@ -201,3 +201,63 @@ def test_select_refuses_to_run_nothing() -> None:
 def test_select_refuses_what_is_no_name() -> None:
     with pytest.raises(InvalidJob, match="must be a str, not dict"):
         Executors({"a": plain}).select(({"$ne": None},))  # type: ignore[arg-type]
+
+
+def test_an_alias_is_run_by_the_executor_of_its_type() -> None:
+    executor = Executor(plain, aliases=["old", "older", "old"])
+    executors = Executors({"new": executor, "other": plain})
+    assert executor.aliases == ("old", "older")
+    assert executors["old"] is executors["older"] is executors["new"] is executor
+
+
+@pytest.mark.parametrize("named", ["new", "old", "older"])
+def test_select_takes_all_names_of_a_type(named: str) -> None:
+    executors = Executors({"new": Executor(plain, aliases=("old", "older")), "other": plain})
+    assert executors.select((named,)) == ("new", "old", "older")
+    assert executors.select(("other", named, "new")) == ("other", "new", "old", "older")
+    assert executors.select(("other",)) == ("other",)
+    assert set(executors.select(())) == {"new", "old", "older", "other"}
+
+
+@pytest.mark.parametrize(
+    ("type", "aliases", "message"),
+    [
+        ("old", (), "type 'old' has an executor already as an alias of 'new'$"),
+        ("old", ("x",), "type 'old' has an executor already as an alias of 'new'$"),
+        ("x", ("old",), "'old' has an executor already as an alias of 'new', so it cannot be an alias of 'x'$"),
+        ("x", ("new",), "type 'new' has an executor already, so it cannot be an alias of 'x'$"),
+        ("x", ("y", "other"), "type 'other' has an executor already, so it cannot be an alias of 'x'$"),
+        ("x", ("y", "x"), "type 'x' cannot be an alias of itself$"),
+    ],
+    ids=["type", "type-with-alias", "alias", "alias-is-type", "alias-is-plain", "itself"],
+)
+def test_a_name_has_one_executor(type: str, aliases: tuple[str, ...], message: str) -> None:
+    executors = Executors({"new": Executor(plain, aliases=("old",)), "other": plain})
+    with pytest.raises(InvalidConfiguration, match=message):
+        executors.register(type, Executor(with_manager, aliases=aliases))
+    assert set(executors) == {"new", "old", "other"}, "nothing of it is registered"
+    assert executors["old"].fn is plain
+
+
+@pytest.mark.parametrize("aliases", ["old", None, {"old"}, iter(["old"])], ids=["str", "none", "set", "iterator"])
+def test_aliases_are_several_names(aliases: Any) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"^aliases must be a tuple of names, not "):
+        Executor(plain, aliases=aliases)
+
+
+@pytest.mark.parametrize("alias", ["", 7, "x" * 129], ids=["empty", "number", "long"])
+def test_an_alias_is_a_name(alias: Any) -> None:
+    with pytest.raises(InvalidJob, match=r"^alias must "):
+        Executor(plain, aliases=(alias,))
+
+
+def test_data_of_an_alias_are_checked_as_those_of_its_type() -> None:
+    def positive(data: Any) -> Any:
+        if data < 1:
+            raise ValueError("must be positive")
+        return data
+
+    executors = Executors({"new": Executor(plain, aliases=("old",), data=positive, keep_cancelled=9)})
+    with pytest.raises(InvalidJob, match=r"type 'old': .*must be positive"):
+        executors.stored("old", 0)
+    assert executors.keeps_cancelled("old") == 9
