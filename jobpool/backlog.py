@@ -1,15 +1,62 @@
-"""The cluster view: how many jobs of which type are where, how old the oldest due one is, how many pools live."""
+"""The cluster view: how many jobs of which type are where, how old the oldest due one is, how fast they run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .names import check_int, check_name, check_seconds
+
+#: What a job costs a process at the least, whatever its executor does: claiming, handing
+#: over and recording take some 50 us of the interpreter lock, so a pool of no-op jobs runs 20,000 a second.
+OVERHEAD = 50e-6
+#: Threads of a pool that nobody has seen alive: the default of `PoolConfig.threads`.
+THREADS = 16
+#: Seconds in which the due jobs are to be worked off, if nobody says otherwise.
+TARGET = 60.0
+#: Sums of floats that should be whole are not; this is below a hundredth of a thread in the largest pool.
+_ALMOST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast jobs of a type are run.
+
+    Attributes:
+        per_second: Attempts that ended, and were recorded, per second, over about the last minute.
+        run_seconds: How long an executor ran, on average; of earlier ones if none ended lately.
+    """
+
+    per_second: float
+    run_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlivePool:
+    """A pool that said lately that it lives.
+
+    Attributes:
+        name: The name its user gave it; several may share one.
+        host: The machine's name.
+        pid: The process on it.
+        types: What it runs.
+        threads: How many at once.
+        rates: By type, how fast it runs them; only what it has run.
+    """
+
+    name: str
+    host: str
+    pid: int
+    types: frozenset[str] = field(repr=False)
+    threads: int
+    rates: Mapping[str, Rate] = field(repr=False)
+
 
 @dataclass(frozen=True, slots=True)
 class TypeBacklog:
-    """The jobs of one type that are not done with.
+    """The jobs of one type that are not done with, and how fast they are worked off.
 
     Attributes:
         due: Pending, and may be claimed now.
@@ -18,6 +65,10 @@ class TypeBacklog:
         running: Held by a pool, executor called.
         failed: Failed and kept.
         oldest_due_age: Seconds since the first of the due ones became due; 0 if there are none.
+        throughput: Attempts that the pools alive finished per second, over about the last
+            minute; a job that is tried again counts again, as it is due again. What
+            `JobManager.run` runs is not in it.
+        run_seconds: How long their executors ran, on average; None if none of these pools has run one.
     """
 
     due: int = 0
@@ -26,6 +77,8 @@ class TypeBacklog:
     running: int = 0
     failed: int = 0
     oldest_due_age: float = 0.0
+    throughput: float = 0.0
+    run_seconds: float | None = None
 
 
 STATES = ("due", "scheduled", "claimed", "running", "failed")
@@ -39,14 +92,14 @@ class Backlog:
     moves meanwhile may be counted twice or not at all.
 
     Attributes:
-        types: By type; every type that has such jobs.
-        pools_alive: Pools, of all processes and hosts, that said lately that they live.
+        types: By type; every type that has such jobs, or that a pool alive has run.
+        pools: Those, of all processes and hosts, that said lately that they live.
         at: When it was counted (server time).
         seconds: How long the counting took.
     """
 
     types: Mapping[str, TypeBacklog] = field(repr=False)
-    pools_alive: int
+    pools: tuple[AlivePool, ...] = field(repr=False)
     at: datetime
     seconds: float
 
@@ -59,9 +112,102 @@ class Backlog:
         """All types together, and the oldest age among them."""
         return merged(self.types.values())
 
+    @property
+    def pools_alive(self) -> int:
+        """How many pools said lately that they live."""
+        return len(self.pools)
+
+    def pools_of(self, types: Iterable[str]) -> tuple[AlivePool, ...]:
+        """Return the pools alive that run any of `types`; all if there are none."""
+        wanted = frozenset(types)
+        return tuple(pool for pool in self.pools if not wanted or not wanted.isdisjoint(pool.types))
+
+    def suggested_pools(
+        self,
+        *types: str,
+        target: float = TARGET,
+        threads: int | None = None,
+        minimum: int = 0,
+        maximum: int | None = None,
+    ) -> int:
+        """Return how many pools would work off the due jobs within `target` seconds.
+
+        By Little's law (J. D. C. Little, "A Proof for the Queuing Formula: L = λW",
+        Operations Research 9 (3), 1961): to run `due` jobs within `target` seconds, that
+        is λ = due / target jobs per second which take W = `run_seconds` each, L = λW
+        threads are busy all the time. To these come those that are busy now, with
+        what keeps arriving. So, rounded up to whole pools,
+
+            sum over types of  (due + claimed) / target * W / threads  +  running / threads
+
+        where a job costs a pool no less than 50 us, whatever its threads. Of a type that
+        none of the pools alive has run nothing is known: it gets a thread for each due job.
+
+        It is a snapshot: how slowly to follow it downwards is for the autoscaler to say.
+
+        Args:
+            types: Those that the pools to be scaled run; all if none are given.
+            target: Seconds.
+            threads: Of each pool; as many as those alive that run these types have on
+                average if None, and 16 if there are none.
+            minimum, maximum: Bounds of the answer; no upper one if None.
+        """
+        check_seconds(target, "target", 1, 365 * 86400.0)
+        check_int(minimum, "minimum", 0, 1_000_000)
+        if maximum is not None:
+            check_int(maximum, "maximum", minimum, 1_000_000)
+        each = self._threads(types) if threads is None else check_int(threads, "threads", 1, 1000)
+        parts = [self.of(check_name(type, "type")) for type in types] if types else self.types.values()
+        needed = sum(_pools_for(part, target, each) for part in parts)
+        pools = max(minimum, math.ceil(needed - _ALMOST))
+        return pools if maximum is None else min(pools, maximum)
+
+    def _threads(self, types: Iterable[str]) -> float:
+        pools = self.pools_of(types)
+        return sum(pool.threads for pool in pools) / len(pools) if pools else THREADS
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A backlog that was counted here some time ago.
+
+    Attributes:
+        backlog: What was counted.
+        counted: When, by this process's monotonic clock.
+    """
+
+    backlog: Backlog
+    counted: float
+
+
+def _pools_for(part: TypeBacklog, target: float, threads: float) -> float:
+    """Return how many pools the jobs of one type need, as a fraction."""
+    waiting, busy = part.due + part.claimed, part.running / threads
+    if part.run_seconds is None:
+        return waiting / threads + busy
+    return waiting / target * max(part.run_seconds / threads, OVERHEAD) + busy
+
 
 def merged(parts: Iterable[TypeBacklog]) -> TypeBacklog:
-    """Return the sums of `parts`, and their oldest age."""
+    """Return the sums of `parts`, their oldest age, and the mean run time of all."""
     parts = list(parts)
     sums = {state: sum(getattr(part, state) for part in parts) for state in STATES}
-    return TypeBacklog(**sums, oldest_due_age=max((part.oldest_due_age for part in parts), default=0.0))
+    rates = [Rate(part.throughput, part.run_seconds) for part in parts if part.run_seconds is not None]
+    rate = mean_rate(rates)
+    return TypeBacklog(
+        **sums,
+        oldest_due_age=max((part.oldest_due_age for part in parts), default=0.0),
+        throughput=rate.per_second if rate else 0.0,
+        run_seconds=rate.run_seconds if rate else None,
+    )
+
+
+def mean_rate(rates: Iterable[Rate]) -> Rate | None:
+    """Return the rate of all together, None of none: run times by how many jobs ran so, if any did lately."""
+    rates = list(rates)
+    if not rates:
+        return None
+    per_second = sum(rate.per_second for rate in rates)
+    if per_second == 0:
+        return Rate(0.0, sum(rate.run_seconds for rate in rates) / len(rates))
+    return Rate(per_second, sum(rate.per_second * rate.run_seconds for rate in rates) / per_second)

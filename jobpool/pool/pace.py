@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-#: What a job costs this process at the least, whatever its executor does: claiming, handing
-#: over and recording take some 50 us of the interpreter lock, so 20 ms hold 400 jobs at the most.
-OVERHEAD = 50e-6
+from ..backlog import OVERHEAD
+
 #: Weight of the newest duration: about the last ten jobs of a type count.
 SMOOTHING = 0.1
 

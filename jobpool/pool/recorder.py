@@ -21,6 +21,7 @@ from .held import Held, HeldJobs
 from .pace import Pace
 from .reports import Reports
 from .service import FIRST_PAUSE, Service, jitter
+from .tally import Tally
 
 logger = bounded_logger_of(__name__)
 
@@ -80,6 +81,7 @@ class Recorder(Service):
         self._middleware = middleware
         self._incoming: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self.reports = Reports(store)
+        self.tally = Tally()
         self._kept: list[Record] = []
         self._size = GROUP
         self._deadline: float | None = None
@@ -159,6 +161,8 @@ class Recorder(Service):
             name, failed = record.outcome.name, record.outcome.error
             if refused and record.held in refused:
                 name = "lost"
+            else:
+                self.tally.count(record.held.type, record.duration)
             self.observer.finished(record.held.type, name, record.duration, failed.type if failed else None)
             if record.held.span is not None:
                 record.held.span.settled(name)

@@ -8,14 +8,14 @@ through the claim index, one key per type and priority.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from ..backlog import Backlog, TypeBacklog
+from ..backlog import AlivePool, Backlog, Rate, TypeBacklog, mean_rate
 from ..job import State
 from .connection import Connection
 from .documents import Document
@@ -54,17 +54,20 @@ class Census:
             held = await self._held()
             pending = {type: await self._pending(type, now) for type in await self._types(_PENDING)}
             failed = {type: await self._count(_FAILED, type, FAILED_INDEX) for type in await self._types(_FAILED)}
-            alive = await self._presence.alive()
+            pools = await self._presence.alive()
+        rates = _rates(pools)
         types = {
             type: TypeBacklog(
                 **pending.get(type, {}),
                 claimed=held[type, State.CLAIMED.value],
                 running=held[type, State.RUNNING.value],
                 failed=failed.get(type, 0),
+                throughput=rates[type].per_second if type in rates else 0.0,
+                run_seconds=rates[type].run_seconds if type in rates else None,
             )
-            for type in sorted({*pending, *failed, *(type for type, _ in held)})
+            for type in sorted({*pending, *failed, *(type for type, _ in held), *rates})
         }
-        return Backlog(types, alive, now, time.monotonic() - began)
+        return Backlog(types, pools, now, time.monotonic() - began)
 
     async def _types(self, filter: Document) -> Iterable[str]:
         """Return the types that have such jobs; what somebody else wrote there is not ours to count."""
@@ -117,3 +120,12 @@ class Census:
     async def _aggregated(self, pipeline: list[Document], index: str) -> list[Document]:
         cursor = await self._call(self._jobs.aggregate, pipeline, hint=index)
         return await self._call(cursor.to_list)
+
+
+def _rates(pools: Iterable[AlivePool]) -> dict[str, Rate]:
+    """Return how fast all of `pools` together run each type."""
+    by_type: dict[str, list[Rate]] = defaultdict(list)
+    for pool in pools:
+        for type, rate in pool.rates.items():
+            by_type[type].append(rate)
+    return {type: mean for type, rates in by_type.items() if (mean := mean_rate(rates)) is not None}

@@ -6,10 +6,14 @@ taken for alive until what it said last is not fresh any more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from math import isfinite
 
+from ..backlog import AlivePool, Rate
 from .connection import Connection
+from .documents import Document
 
 #: The collection is that of the jobs with this behind its name.
 SUFFIX = ".pools"
@@ -28,6 +32,7 @@ class PoolCard:
         pid: The process on it.
         types: What it runs.
         threads: How many at once.
+        rates: By type, how fast it runs them.
     """
 
     id: str
@@ -36,6 +41,7 @@ class PoolCard:
     pid: int
     types: tuple[str, ...]
     threads: int
+    rates: Mapping[str, Rate] = field(default_factory=dict, repr=False)
 
 
 class Presence:
@@ -68,6 +74,11 @@ class Presence:
                 "pid": card.pid,
                 "types": list(card.types),
                 "threads": card.threads,
+                # Not by type as keys: a type may hold dots and dollars.
+                "rates": [
+                    {"type": type, "per_second": rate.per_second, "run_seconds": rate.run_seconds}
+                    for type, rate in card.rates.items()
+                ],
                 "seen_at": now,
                 "fresh_until": now + timedelta(seconds=fresh_for),
             }
@@ -80,7 +91,38 @@ class Presence:
         with self._connection.call("announce", what="saying that a pool has ended", timeout=timeout):
             self._pools.delete_one({"_id": card.id})
 
-    async def alive(self) -> int:
-        """Return how many pools said lately that they live; to be called within a call of the connection."""
-        fresh = {"fresh_until": {"$gte": await self._connection.now()}}
-        return await self._connection.driver.call(self._pools.count_documents, fresh)
+    async def alive(self) -> tuple[AlivePool, ...]:
+        """Return the pools that said lately that they live; to be called within a call of the connection."""
+        call = self._connection.driver.call
+        cursor = self._pools.find({"fresh_until": {"$gte": await self._connection.now()}})
+        return tuple(map(_alive, await call(cursor.to_list)))
+
+
+def _alive(said: Document) -> AlivePool:
+    """Return the pool that a document tells of; older ones know less of themselves, and others may write there."""
+    types, rates = said.get("types"), said.get("rates")
+    return AlivePool(
+        name=str(said.get("name", "")),
+        host=str(said.get("host", "")),
+        pid=_whole(said.get("pid"), 0),
+        types=frozenset(type for type in types if isinstance(type, str))
+        if isinstance(types, list)
+        else frozenset(),
+        threads=_whole(said.get("threads"), 1),
+        rates=dict(filter(None, map(_rate, rates))) if isinstance(rates, list) else {},
+    )
+
+
+def _rate(said: object) -> tuple[str, Rate] | None:
+    if not isinstance(said, dict) or not isinstance(type := said.get("type"), str):
+        return None
+    per_second, run_seconds = _seconds(said.get("per_second")), _seconds(said.get("run_seconds"))
+    return None if per_second is None or run_seconds is None else (type, Rate(per_second, run_seconds))
+
+
+def _whole(value: object, least: int) -> int:
+    return max(value, least) if isinstance(value, int) else least
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and isfinite(value) and value >= 0 else None
