@@ -109,6 +109,13 @@ class IndexMismatch(StoreError):
     kind = "mismatch"
 
 
+class NotCommitted(JobpoolError):
+    """An executor called ``current_job().complete(session=...)`` and ended without committing that transaction.
+
+    Nothing of the transaction stands, the success neither; the attempt failed.
+    """
+
+
 class PoolStateError(JobpoolError, RuntimeError):
     """The pool or manager is not in a state that allows the call."""
 

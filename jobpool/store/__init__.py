@@ -10,6 +10,7 @@ from pymongo.collection import Collection
 from ..observer import Observer
 from ..trouble import Trouble
 from .claiming import ClaimStrategy, make_strategy
+from .completing import Completing
 from .core import Core
 from .driver import Session, run
 from .reaping import Reaping
@@ -29,6 +30,7 @@ class Store(Core):
     ) -> None:
         super().__init__(collection, write_concern=write_concern, timeout=timeout, observer=observer)
         self.transitions = Transitions(self._connection)
+        self.completing = Completing(self._connection)
         self.reaping = Reaping(self._connection)
         self.clock = self._connection.clock
         #: What everybody who uses this store tells of its troubles.

@@ -117,7 +117,8 @@ def _is_passing(error: Exception) -> bool:
     if isinstance(error, driver.WriteConcernError | driver.ConnectionFailure | OSError):
         return True
     if isinstance(error, driver.OperationFailure):
-        return error.code in PASSING or error.timeout or error.has_error_label("RetryableWriteError")
+        passing = any(map(error.has_error_label, ("RetryableWriteError", "TransientTransactionError")))
+        return error.code in PASSING or error.timeout or passing
     return isinstance(error, driver.PyMongoError) and error.timeout
 
 

@@ -24,6 +24,16 @@ def running(claim: Claim) -> Document:
     return {"_id": claim.id, "claim": claim.token, "state": State.RUNNING.value}
 
 
+def lease_until(seconds: float) -> list[Document]:
+    """Return the update that lets a lease run from the server's now."""
+    return [{"$set": {"lease_until": {"$add": ["$$NOW", int(seconds * 1000)]}}}]
+
+
+def completing_update(finish: Finish, now: Now) -> Document:
+    """Return the update that records a success, of a job that `running` finds."""
+    return _with_error(_ended(finish, State.SUCCEEDED, now), finish, now)
+
+
 def finishing_writes(finishes: Iterable[Finish], now: Now) -> list[Write]:
     """Return the statements that record outcomes: one per job, or one for all that say nothing of their own."""
     plain: dict[tuple[str, Retention | None], list[str]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ..errors import UnsupportedServer
 from .documents import Document
@@ -97,6 +97,14 @@ class ServerClock:
             return 0.0
         server_time, read_at = last
         return max(0.0, (server_time - instant).total_seconds() + self._monotonic() - read_at)
+
+    def guess(self) -> datetime:
+        """Return the server's time by its last answer, however old; by our clock without one. Nothing is asked."""
+        last = self._last
+        if last is None:
+            return datetime.now(UTC)
+        server_time, read_at = last
+        return server_time + timedelta(seconds=self._monotonic() - read_at)
 
     def forget(self) -> None:
         """Ask again at the next use: after an error the primary may be another one."""

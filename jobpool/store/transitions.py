@@ -29,7 +29,7 @@ from ..progress import Report
 from .claiming.claimed import Unknown
 from .connection import Connection
 from .documents import CLAIM_MARKS, Document, expiry, report_update, stuck_entry
-from .finishing import Write, finishing_writes, running
+from .finishing import Write, finishing_writes, lease_until, running
 from .indexes import BY_ID, LEASE_INDEX
 
 _HELD = {"$in": [State.CLAIMED.value, State.RUNNING.value]}
@@ -131,7 +131,7 @@ class Transitions:
             StoreUnavailable: Unknown which were extended. The leases count
                 from the last confirmed extension.
         """
-        update = [{"$set": {"lease_until": {"$add": ["$$NOW", int(lease * 1000)]}}}]
+        update = lease_until(lease)
         writes = [
             UpdateMany({"_id": {"$in": ids}, "claim": token, "state": _HELD}, update)
             for token, ids in _by_token(claims).items()
