@@ -311,6 +311,10 @@ class Executors:
             types = tuple(name for type in types for name in self._named.get(type, (type,)))
         return tuple(dict.fromkeys(types or self._by_type))
 
+    def owner(self, type: str) -> str:
+        """Return the type of which `type` is an alias; `type` itself if it is none."""
+        return self._named.get(type, (type,))[0]
+
     def check_isolated(self, types: Iterable[str]) -> None:
         """Raise `InvalidConfiguration` if an executor of `types` cannot run in its child process after all.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
+from ..backlog import Backlog, View
 from ..errors import StoreError
 from ..logs import bounded_logger_of
 from ..names import LISTED, shown
@@ -33,12 +34,12 @@ class Census(Periodic):
     """Refreshes the cluster view. Whatever fails here is told once and disturbs nobody.
 
     Args:
-        card: What to say of the pool; None where there is none.
+        card: Returns what to say of the pool; None where there is none.
         interval: Seconds between two counts; 0 counts nothing.
-        types: Shown even when they have no jobs.
+        types: Returns those that are shown even when they have no jobs.
 
     Fields: all that change belong to the thread; `_say_at` and `_count_at` are when it
-    speaks and counts next.
+    speaks and counts next. `_changed` is set by others, and `view`, the last count, read by them.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class Census(Periodic):
         store: Store,
         observer: Observer,
         *,
-        card: PoolCard | None,
+        card: Callable[[], PoolCard] | None,
         interval: float,
-        types: tuple[str, ...] = (),
+        types: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._say_every = min(interval or ANNOUNCE_EVERY, ANNOUNCE_EVERY)
         self._count_every = interval
@@ -60,7 +61,9 @@ class Census(Periodic):
         self._say_at = -inf if card else inf
         self._count_at = -inf if interval > 0 else inf
         self._left: set[str] = set()
+        self._changed = False
         self._announced = False
+        self.view: View | None = None
 
     #: Seconds after which a step that has not returned hangs.
     longest_step = 2 * COUNT_TIME + 5.0
@@ -70,11 +73,22 @@ class Census(Periodic):
         """What failed when it was last tried."""
         return set(self._left)
 
+    def card_changed(self) -> None:
+        """Say within a second or so what is on the card now. Threads: any."""
+        self._changed = True
+
+    def run_once(self) -> None:
+        """As `Periodic.run_once`."""
+        if self._changed:
+            self._due_at = time.monotonic()
+        super().run_once()
+
     def act(self) -> None:
         """Say that the pool lives, and count, whichever is due."""
-        if self._card is not None and time.monotonic() >= self._say_at:
+        if self._card is not None and (self._changed or time.monotonic() >= self._say_at):
+            self._changed = False
             self._say_at = _within(self._say_every)
-            self._try(_WORD, partial(self._announce, self._card))
+            self._try(_WORD, partial(self._announce, self._card()))
         if time.monotonic() >= self._count_at:
             self._count_at = _within(self._count_every)
             self._try("the cluster view", self._count)
@@ -93,7 +107,12 @@ class Census(Periodic):
             backlog = run(self._store.census.backlog(timeout=COUNT_TIME))
         finally:
             self._count_at = _within(max(self._count_every, REST * (time.monotonic() - began)))
-        self.observer.backlog_counted(self._store.name, backlog, self._types)
+        self.show(backlog)
+
+    def show(self, backlog: Backlog) -> None:
+        """Take `backlog` for the newest count. Threads: its own, or any before its start."""
+        self.view = View(backlog, time.monotonic())
+        self.observer.backlog_counted(self._store.name, backlog, self._types())
 
     def _try(self, what: str, do: Callable[[], None]) -> None:
         try:
@@ -112,7 +131,7 @@ class Census(Periodic):
         super()._repeat()
         self.observer.backlog_ended(self._store.name)
         if self._announced and self._card is not None and _WORD not in self._left:
-            goodbye = partial(self._store.presence.withdraw, self._card, timeout=GOODBYE)
+            goodbye = partial(self._store.presence.withdraw, self._card(), timeout=GOODBYE)
             self._try("its word that it ended", goodbye)
 
 

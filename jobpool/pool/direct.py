@@ -173,9 +173,10 @@ class DirectRuns:
         host, observer = self._host, self._host.observer
         limits = TimeLimits(NAME, host.executors, self._engines.coroutines, self._seated)
         cancels = Cancels(host.store, self._engines.coroutines)
+        duties = (limits, cancels, self._reports)
         services = (
             Heartbeat(NAME, host.store, self._held, LEASE, LEASE / 3, observer),
-            Watchdog(NAME, host.store, observer, self._seated, (limits, cancels, self._reports), LOOK_EVERY),
+            Watchdog(NAME, host.store, observer, self._seated, duties, lambda: LOOK_EVERY),
         )
         try:
             for service in services:

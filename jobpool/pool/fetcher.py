@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from math import inf
 
@@ -14,13 +14,15 @@ from ..middleware import Chain
 from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
-from ..store.claiming import Claimed, Request, Rule, Unknown
+from ..store.claiming import Claimed, Request, Unknown
 from .flag import Flag
 from .giving_back import GivingBack
-from .held import HeldJobs, holding
+from .held import Held, HeldJobs, holding
 from .queue import ClaimedQueue
 from .room import Room, Rooms
 from .service import Service, jitter
+from .serving import Serving
+from .sifting import Sifting
 from .stopping import END_TIME
 from .telling import tell_started
 from .workers import Workers
@@ -32,6 +34,8 @@ logger = bounded_logger_of(__name__)
 NEWS_CLAIMS = 2
 #: The first wait after an empty claim; doubles up to the pool's poll interval.
 FIRST_POLL = 0.05
+#: Seconds between two steps without anything to claim.
+RESTS = 1.0
 #: A job that push has not announced for this long counts as missed by it.
 PUSH_TIME = timedelta(seconds=0.25)
 
@@ -39,22 +43,25 @@ PUSH_TIME = timedelta(seconds=0.25)
 class Fetcher(Service):
     """Claims jobs while there is room for them, and waits for news while there are none.
 
-    Fields: `_poll`, `_woken_by`, `_singles` and `_unknown` belong to the thread; `waiting`, `answered` and
-    `looked_at` are bools and a float that others read, `_source` a str that they set
+    What it claims may be changed by others at any time. They wake it; a claim
+    that is on its way then is gone through again when it has been answered.
+
+    Fields: `_poll`, `_woken_by`, `_singles`, `_served` and `_unknown` belong to the thread; `waiting`, `answered`
+    and `looked_at` are bools and a float that others read, `_source` a str that they set
     before the event.
     """
 
     def __init__(
         self,
         config: PoolConfig,
-        types: tuple[str, ...],
+        serving: Serving,
         store: Store,
         held: HeldJobs,
         give_back: GivingBack,
         queue: ClaimedQueue,
         workers: Workers,
         rooms: Rooms,
-        rules: Mapping[str, Rule],
+        sift: Sifting,
         observer: Observer,
         *,
         fenced: Callable[[], bool],
@@ -71,14 +78,15 @@ class Fetcher(Service):
         self.looked_at = time.monotonic()
         self.drained = Flag()
         self._config = config
-        self._types = types
+        self._serving = serving
+        self._served = serving.now
         self._store = store
         self._held = held
         self._give_back = give_back
         self._queue = queue
         self._workers = workers
         self._rooms = rooms
-        self._rules = rules
+        self._sift = sift
         self._fenced = fenced
         self._fetched = fetched
         self._idle = idle
@@ -119,6 +127,11 @@ class Fetcher(Service):
             return
         self._store.ready()
         self._disown()
+        if self._serving.now is not self._served:
+            self._turn_to_others()
+        if not self._served.claimed:
+            self._rest()
+            return
         room = self._rooms.next()
         if room.jobs and self._for_one:
             room = self._rooms.one()
@@ -134,6 +147,22 @@ class Fetcher(Service):
             self._poll = FIRST_POLL
         if claimed.drained:
             self._wait_for_news()
+
+    def _turn_to_others(self) -> None:
+        """Take note that others are to be claimed now, and let go of what came meanwhile and is not."""
+        self._served = self._serving.now
+        self._sift()
+        self._poll = FIRST_POLL
+        if self._woken_by == "poll":  # nobody had to tell it of jobs that it did not want
+            self._woken_by = None
+
+    def _rest(self) -> None:
+        """Wait while there is nothing to be claimed: everything is paused, or was removed."""
+        self.answered, self.looked_at = True, time.monotonic()
+        if not len(self._held):
+            self.drained.set()
+        self._woken_by = None
+        self._news.wait(max(0.0, min(RESTS, self._until_disowned())))
 
     def at_end(self) -> None:
         """Try once more to give back what nobody knows of; a stop may be over before the last claim is."""
@@ -191,11 +220,11 @@ class Fetcher(Service):
 
     def _claim(self, room: Room) -> Claimed:
         """Claim and accept what there is room for. If there are more than the news, the next call follows."""
-        config = self._config
+        config, served = self._config, self._served
         strategy = self._for_news if self._for_one else self._strategy
         self._singles = max(0, self._singles - 1)
-        starts = self._rules if room.starts else None
-        request = Request(self._types, room.jobs, config.name, config.lease, starts)
+        starts = served.rules if room.starts else None
+        request = Request(served.claimed, room.jobs, config.name, config.lease, starts)
         began = time.monotonic()
         try:
             claimed = strategy.claim(request)
@@ -227,12 +256,20 @@ class Fetcher(Service):
         self._held.add(jobs)  # before the queue: from there on others may finish them
         if self._middleware is not None:
             self._middleware.claimed(jobs)  # before anybody can run them
+        if self._serving.now is not self._served:
+            jobs = self._wanted(jobs)
         if claimed.started and self._queue.pass_by(jobs, self._workers.hand):
             tell_started(self._config.name, self._store, self.observer, jobs)
         elif not claimed.started and self._queue.put(jobs):
             self._fetched()
         else:
             self._give_back(jobs)
+
+    def _wanted(self, jobs: list[Held]) -> list[Held]:
+        """Return those that are still to be claimed, and give the others back."""
+        wanted = self._serving.now.wanted
+        self._give_back([held for held in jobs if held.type not in wanted])
+        return [held for held in jobs if held.type in wanted]
 
     def _wait_for_news(self) -> None:
         if not len(self._held):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from dataclasses import replace
 
 from ..config import PoolConfig
 from ..observer import PoolGauges
-from ..store.claiming import Rule
 from ..store.presence import PoolCard
 from .attempt import Engines
 from .cancels import Cancels
@@ -25,9 +25,11 @@ from .recorder import Recorder
 from .room import Rooms
 from .running import Running
 from .service import Service
+from .serving import Serving
+from .sifting import Sifting
 from .starter import Starter
 from .stuck import StuckReports
-from .time_limits import TimeLimits, shortest_limit
+from .time_limits import TimeLimits
 from .waker import Listener
 from .watchdog import Watchdog
 from .workers import Workers
@@ -45,6 +47,7 @@ class Parts:
         self.config = config
         self.store = store
         self.wakeups = host.wakeups
+        self.serving = Serving(host.executors, config, types)
         self.held = HeldJobs()
         self.give_back = GivingBack(name, store, self.held, observer)
         self.queue = ClaimedQueue()
@@ -67,32 +70,38 @@ class Parts:
             self.pace,
             observer,
             room=lambda: self.fetcher.make_room(),
+            serving=self.serving,
         )
+        self.sift = Sifting(self.serving, self.queue, self.workers, self.give_back)
         self.heartbeat = Heartbeat(
             name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
         )
-        kept = [executor.retention for executor in map(host.executors.__getitem__, types) if executor.retention]
-        results = any(retention.result is not None for retention in kept)
-        self.reaper = Reaper(name, store, config.reap_every, observer, results=results)
+        self.reaper = Reaper(name, store, config.reap_every, observer, results=lambda: self.serving.now.results)
+        card = _card(config, types)
         self.census = Census(
-            name, store, observer, card=_card(config, types), interval=config.backlog_interval, types=types
+            name,
+            store,
+            observer,
+            card=lambda: self._said(card),
+            interval=config.backlog_interval,
+            types=self._types,
         )
         seated = self.workers.seated
         self.stuck = StuckReports(name, store, self.coroutines, config.stuck_after, seated)
         limits = TimeLimits(name, host.executors, self.coroutines, seated, run.give_up, self.workers.replace)
         cancels = Cancels(store, self.coroutines)
-        shortest = shortest_limit(types, host.executors, config)
-        self.watchdog = Watchdog(name, store, observer, seated, (limits, cancels, self.stuck), shortest)
+        duties = (limits, cancels, self.stuck)
+        self.watchdog = Watchdog(name, store, observer, seated, duties, lambda: self.serving.now.shortest)
         self.fetcher = Fetcher(
             config,
-            types,
+            self.serving,
             store,
             self.held,
             self.give_back,
             self.queue,
             self.workers,
-            Rooms(config, types, self.workers, self.pace, queued=self._queued, taken=self._taken),
-            _rules(types, host),
+            Rooms(config, self._claimed, self.workers, self.pace, queued=self._queued, taken=self._taken),
+            self.sift,
             observer,
             fenced=lambda: self.heartbeat.failing,
             fetched=self.starter.wake,
@@ -100,8 +109,8 @@ class Parts:
             pushed_since=host.wakeups.pushing_since,
             middleware=host.middleware,
         )
-        self.listener = self._listener(types, "local")
-        self.pushed = self._listener(types, "push")
+        self.listener = self._listener("local")
+        self.pushed = self._listener("push")
         #: In the order of their start: nobody claims before everything behind it runs.
         self.services: tuple[Service, ...] = (
             self.recorder,
@@ -113,8 +122,19 @@ class Parts:
             self.fetcher,
         )
 
-    def _listener(self, types: tuple[str, ...], source: str) -> Listener:
-        return Listener(frozenset(types), lambda: self.fetcher.waiting, lambda: self.fetcher.wake(source))
+    def _listener(self, source: str) -> Listener:
+        return Listener(self.serving, lambda: self.fetcher.waiting, lambda: self.fetcher.wake(source))
+
+    def _said(self, card: PoolCard) -> PoolCard:
+        """Return the card as it is now. Threads: the census, as `rates` are counted from one call to another."""
+        rates = self.recorder.tally.rates()
+        return replace(card, types=self._types(), threads=self.workers.threads, rates=rates)
+
+    def _types(self) -> tuple[str, ...]:
+        return self.serving.now.types
+
+    def _claimed(self) -> tuple[str, ...]:
+        return self.serving.now.claimed
 
     def _thread_freed(self) -> None:
         if self.workers.ready <= self.workers.low_water:
@@ -134,7 +154,7 @@ class Parts:
     def gauges(self) -> PoolGauges:
         """Return what the pool looks like now."""
         return PoolGauges(
-            threads=self.config.threads,
+            threads=self.workers.threads,
             busy=self.workers.busy,
             queued=self._waiting(),
             queue_capacity=self.config.queue_size,
@@ -142,10 +162,6 @@ class Parts:
             longest_running=self.workers.longest_running(),
             stuck=len(self.stuck.stuck) + self.workers.replaced + self.workers.irreplaceable,
         )
-
-
-def _rules(types: tuple[str, ...], host: Host) -> dict[str, Rule]:
-    return {type: Rule.of(host.executors[type]) for type in types}
 
 
 def _card(config: PoolConfig, types: tuple[str, ...]) -> PoolCard:

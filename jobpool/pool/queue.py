@@ -53,6 +53,20 @@ class ClaimedQueue:
                 taken.append(self._jobs.popleft())
         return taken
 
+    def sift(self, fits: Callable[[Held], bool], more: Callable[[], list[Held]]) -> list[Held]:
+        """Remove and return the jobs that do not fit, and what `more` returns; nothing once closed.
+
+        Both are called under the lock, as in `pass_by`, and must only compute:
+        whoever closes the queue finds everything that is to be released.
+        """
+        with self._lock:
+            if self._closed:
+                return []
+            left = [held for held in self._jobs if not fits(held)]
+            if left:
+                self._jobs = deque(held for held in self._jobs if fits(held))
+            return left + more()
+
     def close(self) -> list[Held]:
         """Refuse all further jobs; remove and return what is there."""
         with self._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..logs import bounded_logger_of
 from ..names import listed
 from ..observer import Observer
@@ -18,11 +20,11 @@ class Reaper(Periodic):
     The first look is at once: who restarts a worker that died wants its jobs back.
 
     Args:
-        results: Whether to look for results as well whose time is over.
+        results: Says whether to look for results as well whose time is over.
     """
 
     def __init__(
-        self, name: str, store: Store, interval: float, observer: Observer, *, results: bool = False
+        self, name: str, store: Store, interval: float, observer: Observer, *, results: Callable[[], bool]
     ) -> None:
         super().__init__(f"{name}-reaper", observer, store.trouble, interval, at_once=True)
         self._store = store
@@ -31,7 +33,7 @@ class Reaper(Periodic):
     def act(self) -> None:
         """Take back what has expired."""
         reap(self._store, self.observer)
-        if self._results:
+        if self._results():
             run(self._store.purging.expire_results())
 
 

@@ -42,7 +42,7 @@ class Rooms:
     def __init__(
         self,
         config: PoolConfig,
-        types: tuple[str, ...],
+        types: Callable[[], tuple[str, ...]],
         workers: Workers,
         pace: Pace,
         queued: Callable[[], int],
@@ -84,7 +84,7 @@ class Rooms:
         """
         if self._claim_time > SLOWEST_CLAIM:
             return 0
-        return min(self._pace.ahead_of_all(self._types, LOOK_AHEAD), self._config.queue_size)
+        return min(self._pace.ahead_of_all(self._types(), LOOK_AHEAD), self._config.queue_size)
 
     def _worth_it(self, room: int, limit: int) -> int:
         """Return `room` if half of `limit` is missing: one call for many jobs costs what one for a few does."""

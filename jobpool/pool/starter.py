@@ -16,6 +16,7 @@ from .held import Held, HeldJobs, Stage, lost_by_stage, start_of
 from .pace import Pace
 from .queue import ClaimedQueue
 from .service import Service
+from .serving import Serving
 from .telling import tell_started
 from .workers import Workers
 
@@ -45,6 +46,7 @@ class Starter(Service):
         pace: Pace,
         observer: Observer,
         room: Callable[[], None],
+        serving: Serving,
     ) -> None:
         super().__init__(f"{name}-starter", observer, store.trouble)
         self._pool = name
@@ -56,6 +58,7 @@ class Starter(Service):
         self._workers = workers
         self._pace = pace
         self._room = room
+        self._serving = serving
         self._news = Flag()
         self._uncertain: list[Held] = []
 
@@ -75,6 +78,7 @@ class Starter(Service):
             self._news.wait(0.5)
             return
         self._drop_expired()
+        self._drop_unwanted()
         self._uncertain = self._start(self._uncertain)
         self._drop_expired()  # the start may have taken its time
         if self.stopping:
@@ -130,6 +134,14 @@ class Starter(Service):
         self._lose(expired)
         gone = set(expired)
         self._uncertain = [held for held in self._uncertain if held not in gone]
+
+    def _drop_unwanted(self) -> None:
+        """Give back jobs of types that are not to be begun any more; those of an unanswered start as well."""
+        wanted = self._serving.now.wanted
+        unwanted = [held for held in self._uncertain if held.type not in wanted]
+        if unwanted:
+            self._uncertain = [held for held in self._uncertain if held.type in wanted]
+            self._give_back(unwanted)
 
     def _start(self, group: list[Held]) -> list[Held]:
         """Start `group` in the store and return the jobs that are ours to run."""

@@ -12,6 +12,7 @@ from ..store import Store
 from ..store.watching import Watch
 from .flag import Flag
 from .service import Service
+from .serving import Serving
 
 #: How long the server holds an empty answer back: the longest that `stop` waits for this thread.
 MAX_AWAIT = 0.25
@@ -21,11 +22,16 @@ STALE_AFTER = 1.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Listener:
-    """A fetcher: what it can run, whether it waits for news, and how to wake it."""
+    """A fetcher: what it claims, whether it waits for news, and how to wake it."""
 
-    types: frozenset[str]
+    serving: Serving
     waiting: Callable[[], bool]
     wake: Callable[[], None]
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Of which types it wants to hear now."""
+        return self.serving.now.wanted
 
 
 class Waker(Service):

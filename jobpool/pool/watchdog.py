@@ -26,7 +26,7 @@ class Watchdog(Periodic):
 
     Args:
         seated: Who runs what.
-        shortest: The shortest limit in seconds that a duty looks for.
+        shortest: Returns the shortest limit in seconds that a duty looks for.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Watchdog(Periodic):
         observer: Observer,
         seated: Callable[[], Sequence[Seated]],
         duties: Sequence[Duty],
-        shortest: float,
+        shortest: Callable[[], float],
     ) -> None:
-        interval = min(LOOK_EVERY, shortest / 2)
-        super().__init__(f"{name}-watchdog", observer, store.trouble, interval, at_once=False)
+        self._shortest = shortest
+        super().__init__(f"{name}-watchdog", observer, store.trouble, LOOK_EVERY, at_once=False)
         self._seated = seated
         self._duties = tuple(duties)
 
@@ -53,3 +53,7 @@ class Watchdog(Periodic):
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def _next(self) -> float:
+        self._interval = min(LOOK_EVERY, self._shortest() / 2)
+        return super()._next()

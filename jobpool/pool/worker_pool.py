@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Unpack
 
+from ..backlog import View
 from ..config import PoolOptions, config_of
 from ..errors import ForkedProcess, InvalidConfiguration, PoolStateError
 from ..hooks import logger_of
@@ -68,7 +69,6 @@ class WorkerPool(Endpoint):
         self.config = config_of(options)
         if isinstance(types, str):
             raise InvalidConfiguration(f"types must be several names, not the str {types!r}")
-        self.types = manager.executors.select(tuple(types or ()))
         self._manager = manager
         self._store = manager.store
         self._observer = manager.observer
@@ -80,7 +80,7 @@ class WorkerPool(Endpoint):
         self._given: list[Held] = []
         self._stuck: list[Held] = []
         self._stopped = Flag()
-        self._parts = Parts(manager, self.config, self.types)
+        self._parts = Parts(manager, self.config, manager.executors.select(tuple(types or ())))
 
     # --- life ---------------------------------------------------------------------------
 
@@ -271,6 +271,11 @@ class WorkerPool(Endpoint):
             return "stopped"
         return "stopping" if "stop" in self._calls else self._life
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types it runs, those that are paused included."""
+        return self._parts.serving.now.types
+
     def health(self) -> Health:
         """Return whether every thread lives and advances, and whether the pool can work now."""
         if os.getpid() != self._pid:  # locks may be held by threads that are not here
@@ -285,6 +290,10 @@ class WorkerPool(Endpoint):
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and body of a scrape."""
         return self._manager.exposition(accept)
+
+    def backlog_view(self) -> View | None:
+        """Return what the pool counted last of all jobs; None before the first count, or if it does not count."""
+        return self._parts.census.view
 
     def __repr__(self) -> str:
         parts = self._parts

@@ -151,18 +151,22 @@ class Workers:
         for held in jobs:
             self._ready.put(held)
 
-    def recall(self) -> list[Held]:
-        """Take back what no thread has taken yet. Each job has exactly one taker."""
+    def recall(self, stays: Callable[[Held], bool] | None = None) -> list[Held]:
+        """Take back what no thread has taken yet, but for what `stays`. Each job has exactly one taker."""
         jobs: list[Held] = []
+        kept: list[Held | None] = []
         while True:
             try:
                 held = self._ready.get_nowait()
             except queue.Empty:
-                return jobs
+                break
             if held is None:  # the word to end, always the last: it stays
-                self._ready.put(None)
-                return jobs
-            jobs.append(held)
+                kept.append(None)
+                break
+            (kept if stays is not None and stays(held) else jobs).append(held)
+        for one in kept:
+            self._ready.put(one)
+        return jobs
 
     def stop(self, deadline: float | None) -> bool:
         """Tell the threads to end after the job in hand and wait for it; return whether all ended.

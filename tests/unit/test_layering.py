@@ -30,7 +30,7 @@ LAYERS = [
         "backoff",
         "signals",
     ),
-    *("retention", "records", "validation", "isolation", "executors", "outcome", "config"),
+    *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
     *(
         "logs",
         "trouble",

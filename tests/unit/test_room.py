@@ -31,7 +31,12 @@ class Scene:
             pace.observe("a", seconds)
         config = PoolConfig(threads=THREADS, **options)
         self.rooms = Rooms(
-            config, types, cast(Any, self.seats), pace, queued=lambda: self.queued, taken=lambda: self.queued
+            config,
+            lambda: types,
+            cast(Any, self.seats),
+            pace,
+            queued=lambda: self.queued,
+            taken=lambda: self.queued,
         )
 
 
