@@ -56,7 +56,7 @@ def served(port: int | None) -> Iterator[None]:
         yield
         return
     metrics = Metrics.on(REGISTRY)
-    with MetricsServer({"/metrics": lambda accept: (200, *metrics.exposition(accept))}, port, "127.0.0.1"):
+    with MetricsServer({"/metrics": lambda asked: (200, *metrics.exposition(asked.accept))}, port, "127.0.0.1"):
         yield
 
 

@@ -11,6 +11,7 @@ from . import OK, endpoint, from_environment
 from .signals import Interrupts
 
 if TYPE_CHECKING:
+    from ..backlog import Backlog
     from ..manager import JobManager
     from ..pool.census import Census
 
@@ -57,26 +58,28 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.every, "--every", 0.1, 86400)
     with JobManager(args.database, uri=args.uri, collection=args.collection) as manager:
         # Also before serving: who named a server that is not there is told at once.
-        manager.observer.backlog_counted(manager.store.name, manager.backlog(), ())
+        backlog = manager.backlog()
         if args.serve is None:
+            manager.observer.backlog_counted(manager.store.name, backlog, ())
             sys.stdout.buffer.write(manager.exposition()[1])
             return OK
-        return _serve(manager, args)
+        return _serve(manager, backlog, args)
 
 
-def _serve(manager: JobManager, args: argparse.Namespace) -> int:
-    from ..http import MetricsServer, checks, login_of, tls_of
+def _serve(manager: JobManager, backlog: Backlog, args: argparse.Namespace) -> int:
+    from ..http import MetricsServer, backlog_route, checks, login_of, tls_of
     from ..pool.census import Census
 
     who = endpoint.secured(args)
     tls, login = tls_of(who["tls_cert"], who["tls_key"]), login_of(who["user"], who["password"])
     interrupts = Interrupts()
     census = Census("metrics", manager.store, manager.observer, card=None, interval=args.every)
-
+    census.show(backlog)
     routes = {
-        "/metrics": lambda accept: (200, *manager.exposition(accept)),
+        "/metrics": lambda asked: (200, *manager.exposition(asked.accept)),
         "/healthz": lambda _: checks(_alive(census)),
         "/readyz": lambda _: checks({**_alive(census), "last count": _last_count(census)}),
+        "/backlog": backlog_route(lambda: census.view, "not counted yet"),
     }
     with MetricsServer(routes, args.serve, args.addr, tls=tls, login=login) as server:
         census.start()

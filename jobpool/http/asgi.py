@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from .routes import Reply, Routes, reply
+from .routes import Asked, Reply, Routes, reply
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,7 +39,9 @@ def asgi_app(routes: Routes) -> ASGIApplication:
 
 def _answer(routes: Routes, scope: Message) -> Reply:
     accept = b", ".join(value for name, value in scope["headers"] if name.lower() == b"accept")
-    return reply(routes, scope["method"], _path(scope), accept.decode("latin-1"))
+    query: bytes = scope.get("query_string", b"")
+    asked = Asked(accept.decode("latin-1"), query.decode("latin-1"))
+    return reply(routes, scope["method"], _path(scope), asked)
 
 
 def _path(scope: Message) -> str:

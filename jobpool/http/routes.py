@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ..hooks import is_ctrl_c, logger_of
 
@@ -11,12 +12,27 @@ logger = logger_of(__name__)
 
 #: An answer: status, content type, body.
 Answer = tuple[int, str, bytes]
-#: What answers; called with the ``Accept`` header.
-Route = Callable[[str], Answer]
+
+
+class Asked(NamedTuple):
+    """What a request says beside its path.
+
+    Attributes:
+        accept: The ``Accept`` header.
+        query: What is behind the question mark, as it was sent.
+    """
+
+    accept: str = ""
+    query: str = ""
+
+
+#: What answers a request.
+Route = Callable[[Asked], Answer]
 #: What answers, by path.
 Routes = Mapping[str, Route]
 
 TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
 METHODS = "GET, HEAD"
 
 
@@ -35,7 +51,7 @@ class Reply:
         self.body = b"" if method == "HEAD" else body
 
 
-def reply(routes: Routes, method: str, path: str, accept: str) -> Reply:
+def reply(routes: Routes, method: str, path: str, asked: Asked) -> Reply:
     """Return the reply to a request; raise only the user's Ctrl-C. `path` is without query and mount point."""
     route = routes.get(path)
     if route is None:
@@ -43,7 +59,7 @@ def reply(routes: Routes, method: str, path: str, accept: str) -> Reply:
     if method not in ("GET", "HEAD"):
         return Reply((405, TEXT, f"only {METHODS}\n".encode()), method, Allow=METHODS)
     try:
-        answer = route(accept)
+        answer = route(asked)
     except BaseException as error:  # a collector that the host has on the registry, say
         if is_ctrl_c(error):  # a host may answer on its main thread
             raise
@@ -56,10 +72,10 @@ def checks(checked: Mapping[str, str | None]) -> Answer:
     """Return 200 if no check failed, else 503, with a JSON body that says which."""
     failed = {name: why for name, why in checked.items() if why}
     body = {"ok": not failed, "failed": failed, "checks": {name: why or "ok" for name, why in checked.items()}}
-    return (503 if failed else 200), "application/json", json.dumps(body).encode()
+    return (503 if failed else 200), JSON, json.dumps(body).encode()
 
 
 def brief(answer: Answer) -> Answer:
     """Return the answer to a probe without its details: for who did not say who he is."""
     status = answer[0]
-    return status, "application/json", json.dumps({"ok": status == 200}).encode()
+    return status, JSON, json.dumps({"ok": status == 200}).encode()

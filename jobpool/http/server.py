@@ -13,7 +13,7 @@ from ..errors import InvalidConfiguration
 from ..hooks import logger_of
 from ..names import check_int
 from .access import CHALLENGE, Login
-from .routes import TEXT, Reply, Route, Routes, brief, reply
+from .routes import TEXT, Asked, Reply, Route, Routes, brief, reply
 
 logger = logger_of(__name__)
 
@@ -27,7 +27,7 @@ class MetricsServer:
     """An HTTP server on a thread of its own. It listens until it is closed.
 
     Args:
-        routes: What answers a GET, by path; called with the ``Accept`` header.
+        routes: What answers a GET, by path.
         port: 0 takes a free one.
         addr: The local address; other machines reach it only if you say so.
         tls: Speak TLS by this, and nothing else.
@@ -116,8 +116,8 @@ def _handler(routes: Routes, login: Login | None) -> type[BaseHTTPRequestHandler
         server_version, sys_version = "jobpool", ""  # nobody needs to know of which Python
 
         def answer(self) -> None:
-            path = self.path.partition("?")[0]
-            answered = self._reply(path)
+            path, _, query = self.path.partition("?")
+            answered = self._reply(path, query)
             self.send_response(answered.status)
             for name, value in answered.headers.items():
                 self.send_header(name, value)
@@ -126,14 +126,14 @@ def _handler(routes: Routes, login: Login | None) -> type[BaseHTTPRequestHandler
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
 
-        def _reply(self, path: str) -> Reply:
-            asked, said = routes, self.headers.get("Authorization")
+        def _reply(self, path: str, query: str) -> Reply:
+            open_to, said = routes, self.headers.get("Authorization")
             if login is not None and not (said and login.admits(said)):
                 if said or path not in PROBES:
                     denied = (401, TEXT, b"log in\n")
                     return Reply(denied, self.command, WWW_Authenticate=CHALLENGE)
-                asked = {name: _briefly(route) for name, route in routes.items() if name in PROBES}
-            return reply(asked, self.command, path, self.headers.get("Accept", ""))
+                open_to = {name: _briefly(route) for name, route in routes.items() if name in PROBES}
+            return reply(open_to, self.command, path, Asked(self.headers.get("Accept", ""), query))
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay silent: the host decides what is logged."""
@@ -142,4 +142,4 @@ def _handler(routes: Routes, login: Login | None) -> type[BaseHTTPRequestHandler
 
 
 def _briefly(route: Route) -> Route:
-    return lambda accept: brief(route(accept))
+    return lambda asked: brief(route(asked))

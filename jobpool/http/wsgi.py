@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from .routes import Routes, reply
+from .routes import Asked, Routes, reply
 
 
 def wsgi_app(routes: Routes) -> WSGIApplication:
@@ -14,7 +14,8 @@ def wsgi_app(routes: Routes) -> WSGIApplication:
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        answered = reply(routes, method, path, environ.get("HTTP_ACCEPT", ""))
+        asked = Asked(environ.get("HTTP_ACCEPT", ""), environ.get("QUERY_STRING", ""))
+        answered = reply(routes, method, path, asked)
         status = f"{answered.status} {HTTPStatus(answered.status).phrase}"
         start_response(status, list(answered.headers.items()))
         return [answered.body]

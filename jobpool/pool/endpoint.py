@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from wsgiref.types import WSGIApplication
 
+from ..backlog import View
 from ..http import (
     ASGIApplication,
     FilePath,
     MetricsServer,
     Routes,
     asgi_app,
+    backlog_route,
     checks,
     login_of,
     tls_of,
@@ -18,9 +20,11 @@ from ..http import (
 )
 from .health import Health
 
+_NOT_COUNTED = "not counted yet, or not by this pool: see its backlog_interval"
+
 
 class Endpoint(ABC):
-    """``/metrics``, ``/healthz`` and ``/readyz`` of a pool.
+    """``/metrics``, ``/healthz``, ``/readyz`` and ``/backlog`` of a pool.
 
     Threads: every method from any thread. `_servers` only grows; `_closed` turns True
     once, before the servers are closed, so that one that comes late is closed as well.
@@ -38,12 +42,17 @@ class Endpoint(ABC):
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and body of a scrape."""
 
+    @abstractmethod
+    def backlog_view(self) -> View | None:
+        """Return what the pool counted last of all jobs; None before the first count, or if it does not count."""
+
     def routes(self) -> Routes:
         """Return what answers, by path."""
         return {
-            "/metrics": lambda accept: (200, *self.exposition(accept)),
+            "/metrics": lambda asked: (200, *self.exposition(asked.accept)),
             "/healthz": lambda _: checks(self.health().live),
             "/readyz": lambda _: checks(self.health().all),
+            "/backlog": backlog_route(self.backlog_view, _NOT_COUNTED),
         }
 
     def wsgi_app(self) -> WSGIApplication:
@@ -64,7 +73,7 @@ class Endpoint(ABC):
         user: str | None = None,
         password: str | None = None,
     ) -> MetricsServer:
-        """Serve ``/metrics``, ``/healthz`` and ``/readyz`` until the pool has stopped; return the server.
+        """Serve what `routes` says until the pool has stopped; return the server.
 
         Args:
             port: 0 takes a free one; ``.port`` and ``.url`` of the answer say which.

@@ -30,9 +30,9 @@ LOCAL, USER, PASSWORD = "127.0.0.1", "prometheus", "p:ä s3cret"
 SECRET_DETAIL = "the pool is draining"
 
 ROUTES = {
-    "/metrics": lambda accept: (200, "text/plain", b"figures"),
-    "/healthz": lambda accept: checks({"fetcher": None}),
-    "/readyz": lambda accept: checks({"claiming": SECRET_DETAIL}),
+    "/metrics": lambda asked: (200, "text/plain", b"figures"),
+    "/healthz": lambda asked: checks({"fetcher": None}),
+    "/readyz": lambda asked: checks({"claiming": SECRET_DETAIL}),
 }
 
 

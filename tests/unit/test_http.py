@@ -14,16 +14,16 @@ import pytest
 
 from jobpool import WorkerPool
 from jobpool.errors import InvalidConfiguration
-from jobpool.http import Answer, MetricsServer, checks
+from jobpool.http import Answer, Asked, MetricsServer, checks
 
 LOCAL = "127.0.0.1"
 
 
-def metrics(accept: str) -> Answer:
-    return 200, "text/plain", f"accepts {accept}".encode()
+def metrics(asked: Asked) -> Answer:
+    return 200, "text/plain", f"accepts {asked.accept}".encode()
 
 
-def broken(accept: str) -> Answer:
+def broken(asked: Asked) -> Answer:
     return checks({"store": "away"})
 
 

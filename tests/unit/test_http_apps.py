@@ -16,21 +16,21 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from jobpool.http import Answer, asgi_app, checks, wsgi_app
+from jobpool.http import Answer, Asked, asgi_app, checks, wsgi_app
 from jobpool.http.routes import reply
 
 from ..waiting import PATIENCE
 
 
-def metrics(accept: str) -> Answer:
-    return 200, "text/plain", f"accepts {accept}".encode()
+def metrics(asked: Asked) -> Answer:
+    return 200, "text/plain", f"accepts {asked.accept}".encode()
 
 
-def broken(accept: str) -> Answer:
+def broken(asked: Asked) -> Answer:
     raise SystemExit("a collector of the host's")
 
 
-ROUTES: dict[str, Callable[[str], Answer]] = {
+ROUTES: dict[str, Callable[[Asked], Answer]] = {
     "/metrics": metrics,
     "/readyz": lambda _: checks({"store": "away"}),
     "/broken": broken,
@@ -85,11 +85,11 @@ def test_the_wsgi_application_answers_below_its_mount_point(
 
 
 def test_ctrl_c_on_the_main_thread_of_a_host_is_not_taken_for_a_failed_answer() -> None:
-    def interrupted(accept: str) -> Answer:
+    def interrupted(asked: Asked) -> Answer:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reply({"/metrics": interrupted}, "GET", "/metrics", "")
+        reply({"/metrics": interrupted}, "GET", "/metrics", Asked())
 
 
 def test_the_wsgi_application_runs_on_a_real_server() -> None:
@@ -166,10 +166,10 @@ async def by_asgi(app: Any, path: str, root_path: str = "") -> list[int]:
 def test_a_scrape_that_takes_its_time_keeps_neither_the_event_loop_nor_a_probe() -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def slow(accept: str) -> Answer:
+    def slow(asked: Asked) -> Answer:
         began.set()
         assert go_on.wait(PATIENCE)
-        return metrics(accept)
+        return metrics(asked)
 
     app = asgi_app({**ROUTES, "/slow": slow})
 
@@ -188,11 +188,11 @@ def test_a_scrape_that_takes_its_time_keeps_neither_the_event_loop_nor_a_probe()
 def test_an_answer_that_comes_after_the_end_of_the_event_loop_is_dropped_in_silence() -> None:
     began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def late(accept: str) -> Answer:
+    def late(asked: Asked) -> Answer:
         began.set()
         assert go_on.wait(PATIENCE)
         ended.set()
-        return metrics(accept)
+        return metrics(asked)
 
     async def host() -> None:
         scrape = asyncio.create_task(by_asgi(asgi_app({"/late": late}), "/late"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobpool.pool.pace import OVERHEAD, SMOOTHING, Pace
+from jobpool.backlog import OVERHEAD
+from jobpool.pool.pace import SMOOTHING, Pace
 
 
 def paced(threads: int, *seconds: float) -> Pace:
