@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .backlog import Backlog
+from .dependencies import FAIL
 from .job import Created, Job, State
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
@@ -97,6 +98,8 @@ class AsyncJobManager(Common[Core]):
         delay: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        after: Iterable[str] | None = None,
+        on_failure: str = FAIL,
         on_duplicate: str = KEEP,
         session: Session | None = None,
     ) -> Job: ...

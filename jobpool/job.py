@@ -14,6 +14,7 @@ from .waitable import Waitable
 class State(StrEnum):
     """Where a job is in its life. The last three are final."""
 
+    WAITING = "waiting"
     PENDING = "pending"
     CLAIMED = "claimed"
     RUNNING = "running"
@@ -87,6 +88,10 @@ class Job(Waitable):
         created: Whether the call that returned this snapshot inserted the job;
             False says that it met an existing one.
         run_at: Not before this instant; moves later with each retry.
+        after: The ids of the jobs that it was created to run after, all of them.
+        waits_for: Those of them that it still waits for, while it is ``waiting``; of one
+            that ended so, what it was waiting for then.
+        on_failure: What one of them that ends without success does to it: ``"fail"`` or ``"run"``.
         attempts: How many attempts have been started.
         max_attempts: How many may be; None until the first start takes the executor's.
         fence: Rises with every claim; users may guard their own writes with it.
@@ -137,6 +142,9 @@ class Job(Waitable):
     cancel_reason: str | None = None
     expire_at: datetime | None = None
     result_until: datetime | None = None
+    after: tuple[str, ...] = field(default=(), repr=False)
+    waits_for: tuple[str, ...] = field(default=(), repr=False)
+    on_failure: str = "fail"
     created: bool = False
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .backoff import MAX_DELAY
 from .data import canonical, check_size
+from .dependencies import FAIL, check_after, check_on_failure
 from .errors import InvalidJob
 from .executors import LONGEST_LIMIT, MAX_ATTEMPTS, SHORTEST_LIMIT
 from .ids import hash_of
@@ -31,6 +32,8 @@ class JobRequest:
         delay: Seconds from now.
         max_attempts: Overrides the executor's.
         timeout: Overrides the executor's, in seconds.
+        after: Ids of jobs that have to end first, up to 20,000.
+        on_failure: What it means for this job if one of these ends without success.
         limit: The most bytes the data may take.
 
     Raises:
@@ -45,6 +48,8 @@ class JobRequest:
     delay: float | None = None
     max_attempts: int | None = None
     timeout: float | None = None
+    after: tuple[str, ...] | None = None
+    on_failure: str = FAIL
     limit: int
     job_id: str = field(init=False)
 
@@ -59,6 +64,10 @@ class JobRequest:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT, error=InvalidJob)
         id = hash_of(self.type, plain) if self.id is None else check_name(self.id, "id", longest=MAX_ID)
         self.job_id = id
+        if self.after is not None:
+            self.after = check_after(self.after, id)
+        if self.on_failure != FAIL:
+            self.on_failure = check_on_failure(self.on_failure)
 
     def _checked_data(self) -> Any:
         try:
@@ -99,5 +108,5 @@ def request_of(job: Mapping[str, Any], limit: int) -> JobRequest:
     return JobRequest(**job, limit=limit)
 
 
-FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts", "timeout")
+FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts", "timeout", "after", "on_failure")
 _KNOWN = frozenset(FIELDS)

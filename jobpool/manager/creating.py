@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
+from ..dependencies import in_order, waited_for
 from ..errors import InvalidJob
 from ..executors import Executors
-from ..job import Created, Job
+from ..job import Created, Job, State
 from ..middleware import Chain, creating
 from ..names import check_int, shown
 from ..observer import Observer
@@ -77,7 +78,18 @@ def document_of(
         trace=trace,
         timeout=request.timeout,
         keep_cancelled=None if executors is None else executors.keeps_cancelled(request.type),
+        after=request.after,
+        on_failure=request.on_failure,
+        keep_failed=_keeps_failed(request, executors) if request.after else None,
     )
+
+
+def _keeps_failed(request: JobRequest, executors: Executors | None) -> float | None:
+    """Return for how many seconds it is kept if it fails before its start, as far as that is known here."""
+    if executors is None or request.type not in executors:
+        return None
+    retention = executors[request.type].retention
+    return None if retention is None else retention.failed
 
 
 def _requested(job: JobLike, manager: Producer) -> JobRequest:
@@ -143,7 +155,8 @@ class Creating:
                 raise
             span.created(result)
         manager.observer.jobs_created(request.type, result, 1)
-        if session is None and result != "duplicate" and job.run_at <= job.created_at:
+        due = job.state is not State.WAITING and job.run_at <= job.created_at
+        if session is None and result != "duplicate" and due:
             manager.told({request.type})
         return job
 
@@ -209,8 +222,12 @@ class Batches:
         for start in range(0, len(jobs), size):
             requests += self.checked(jobs[start : start + size], start)
             await self._store.driver.pause(0)  # a long list is not to hold up an event loop
-        for start in range(0, len(requests), size):
-            await self.create(requests[start : start + size])
+        ordered = in_order(requests)
+        if after := waited_for(requests):  # all of it before anything of it is stored
+            await self._store.creation.check_after(after, [request.job_id for request in requests], self._session)
+        for start in range(0, len(ordered), size):
+            await self.create(ordered[start : start + size])
+        self._ids = [request.job_id for request in requests]
 
     def checked(self, jobs: Iterable[JobLike], first: int | None = None) -> list[JobRequest]:
         """Return the requests that jobs mean.
@@ -231,6 +248,7 @@ class Batches:
     async def create(self, batch: list[JobRequest]) -> None:
         """Create a batch, all of it at one instant."""
         now = await _now(self._store)
+        batch = in_order(batch)
         # Twins within a batch are one job; inside a transaction a second insert would end it.
         requests = list({request.job_id: request for request in batch}.values())
         executors = self._manager.executors

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, overload
 
+from ..dependencies import FAIL
 from ..job import Created, Job
 from ..store.creation import KEEP
 from ..store.driver import Session, run
@@ -29,6 +30,8 @@ class Producing(Looking):
         delay: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        after: Iterable[str] | None = None,
+        on_failure: str = FAIL,
         on_duplicate: str = KEEP,
         session: Session | None = None,
     ) -> Job: ...
@@ -73,6 +76,11 @@ class Producing(Looking):
             delay: Not before this many seconds from now.
             max_attempts: How often it may be started; the executor's number if None.
             timeout: Seconds that an attempt may take; the executor's number if None.
+            after: Ids of jobs that have to end first, up to 20,000: until then it is
+                ``waiting``. They exist, or are created in the same call of `create_many`.
+                An id of its own that is met already keeps what it waits for.
+            on_failure: If one of them fails, is cancelled or removed: ``"fail"`` fails this
+                job at once with ``DependencyFailed``, ``"run"`` runs it all the same.
             on_duplicate: ``"keep"`` leaves a stored job alone, ``"revive"`` makes
                 it pending again if it failed or was cancelled, ``"raise"`` raises.
             session: Create it in the transaction of this pymongo session: it
@@ -82,6 +90,7 @@ class Producing(Looking):
 
         Raises:
             InvalidJob: Something in it cannot be accepted. Nothing was written.
+            JobNotFound: A job in `after` does not exist, or not any more. Nothing was written.
             DuplicateJob: With ``on_duplicate="raise"``.
             StoreUnavailable: It may or may not be stored. Calling again with
                 the same arguments is safe and creates it at most once.
@@ -104,11 +113,15 @@ class Producing(Looking):
         A list or tuple is checked whole before anything is written. Another
         iterable is read batch by batch, so it may be endless or generated.
         The jobs of a batch are created at one instant: among themselves they
-        run in no particular order, unless their priorities say so.
+        run in no particular order, unless their priorities say so, or one names
+        another in its ``after``: those of a list may name each other in any
+        order, those of another iterable what came before them and what is in their batch.
 
         Raises:
             InvalidJob: A job cannot be accepted; the message has its place and
-                how many jobs before it are stored.
+                how many jobs before it are stored. Or jobs wait for each other in a circle.
+            JobNotFound: A job is to run after one that does not exist; of a list nothing is
+                stored then, of another iterable the batches before.
             StoreUnavailable: Unknown for one batch; those before it are
                 stored, those behind it are not. Calling again is safe.
         """

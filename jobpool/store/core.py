@@ -15,6 +15,8 @@ from .contact import Contact
 from .creation import Creation
 from .driver import BLOCKING, Driver
 from .finals import Finals
+from .followers import Followers
+from .linking import Linking
 from .presence import Presence
 from .purging import Purging
 from .queries import Queries
@@ -40,7 +42,9 @@ class Core:
             collection, write_concern=write_concern, timeout=timeout, observer=observer, driver=driver
         )
         self.contact = Contact(self._connection)
-        self.creation = Creation(self._connection)
+        self.followers = Followers(self._connection)
+        self.linking = Linking(self._connection, self.followers)
+        self.creation = Creation(self._connection, self.linking)
         self.queries = Queries(self._connection)
         self.cancelling = Cancelling(self._connection)
         self.purging = Purging(self._connection)

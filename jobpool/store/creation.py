@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..names import shown
 from .connection import Connection
 from .documents import LIFE_MARKS, Document, to_job
 from .driver import Session
+from .linking import Linking
 
 DUPLICATE_KEY = 11000
 KEEP, REVIVE, RAISE = "keep", "revive", "raise"
@@ -41,8 +42,9 @@ class Creation:
     itself where the server keeps transaction numbers (not on a standalone).
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, linking: Linking) -> None:
         self._connection = connection
+        self._linking = linking
         self._call = connection.driver.call
         self._jobs = connection.jobs
 
@@ -57,9 +59,27 @@ class Creation:
         """
         what = f"creating job {shown(document['_id'])}"
         with self._connection.call("create", what=what, translated=session is None):
+            if "after" in document:
+                return await self._create_waiting(document, on_duplicate, session)
             if await self._insert(document, session):
                 return to_job(document, created=True), "inserted"
             return await self._meet(document, on_duplicate, session)
+
+    async def _create_waiting(
+        self, document: Document, on_duplicate: str, session: Session | None
+    ) -> tuple[Job, str]:
+        """Create a job that waits for others; see `Linking`."""
+        id = document["_id"]
+        await self._linking.check({id: document["after"]}, session=session)
+        if session is not None:
+            document.pop("linking", None)
+        if await self._insert(document, session):
+            await self._linking.link([document], session)
+            return to_job(document, created=True), "inserted"
+        met = await self._meet(document, on_duplicate, session)
+        if session is None:
+            await self._linking.complete([id])
+        return met
 
     async def _insert(self, document: Document, session: Session | None) -> bool:
         """Insert `document` and say whether it is new.
@@ -112,16 +132,44 @@ class Creation:
         """
         what = f"creating {len(documents)} jobs from {shown(documents[0]['_id'])}"
         with self._connection.call("create", what=what, translated=session is None):
+            waiting = {job["_id"]: job["after"] for job in documents if "after" in job}
+            if waiting:
+                await self._linking.check(waiting, [job["_id"] for job in documents], session)
             known: frozenset[int] = frozenset()
             if session is not None or on_duplicate == RAISE:
                 known = await self._existing(documents, session)
                 await self._refuse_duplicates(documents, known, on_duplicate, session)
             known |= await self._insert_many(documents, known, session)
+            if waiting:
+                await self._link_many(documents, known, session)
             await self._refuse_duplicates(documents, known, on_duplicate, session)
             revived = 0
             if on_duplicate == REVIVE and known:
                 revived = await self._revive_many(documents, known, session)
         return BatchCreated(known, revived)
+
+    async def check_after(
+        self, after: Mapping[str, Collection[str]], here: Collection[str], session: Session | None
+    ) -> None:
+        """Raise `JobNotFound` if a job is to wait for one that neither exists nor is created with it.
+
+        Args:
+            after: By id, whom the jobs are to wait for.
+            here: The ids of all jobs that are created with them.
+        """
+        with self._connection.call("create", what="looking for jobs to wait for", translated=session is None):
+            await self._linking.check(after, here, session)
+
+    async def _link_many(
+        self, documents: Sequence[Document], known: frozenset[int], session: Session | None
+    ) -> None:
+        """Link what is new, and of the `known` what was left by a create that did not come to its end."""
+        new = [job for index, job in enumerate(documents) if index not in known and "after" in job]
+        await self._linking.link(new, session)
+        if session is None:
+            await self._linking.complete(
+                [documents[index]["_id"] for index in known if "after" in documents[index]]
+            )
 
     async def _existing(self, documents: Sequence[Document], session: Session | None) -> frozenset[int]:
         ids = [document["_id"] for document in documents]
@@ -138,6 +186,9 @@ class Creation:
             return frozenset()
         try:
             new = [documents[index] for index in places]
+            if session is not None:
+                for document in new:
+                    document.pop("linking", None)
             await self._call(self._jobs.insert_many, new, ordered=False, session=session)
         except BulkWriteError as error:
             failed = error.details["writeErrors"] if error.details else []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..dependencies import FAIL, RUN
 from ..job import Job, JobError, State, Stuck
 from ..progress import LogLine, Progress, Report
 from ..retention import LONGEST
@@ -29,7 +30,7 @@ CLAIM_MARKS = ("claim", "pool", "lease_until")
 LIFE_MARKS = (
     *(*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"),
     *("snoozes", "snoozed_by", "progress", "logs", "checkpoint", "result_error", "result_until"),
-    *("cancel_requested_at", "cancel_reason", "keep_failed"),
+    *("cancel_requested_at", "cancel_reason", "keep_failed", "waits_for", "linking"),
 )
 
 
@@ -45,8 +46,16 @@ def new_document(
     trace: Document | None = None,
     timeout: float | None = None,
     keep_cancelled: float | None = None,
+    after: Sequence[str] | None = None,
+    on_failure: str = FAIL,
+    keep_failed: float | None = None,
 ) -> Document:
-    """Return the document of a job that was never claimed; what is None from `trace` on is not in it."""
+    """Return the document of a job that was never claimed; what is None from `trace` on is not in it.
+
+    Args:
+        after: The ids of jobs that it waits for; it is pending if there are none.
+        keep_failed: Of one that waits, which may fail without having been started.
+    """
     document = {
         "_id": id,
         "type": type,
@@ -63,7 +72,19 @@ def new_document(
         document["timeout"] = timeout
     if keep_cancelled is not None:
         document["keep_cancelled"] = keep_cancelled
+    if after:
+        document |= _waiting(list(after), on_failure, keep_failed, created_at)
     return document if trace is None else document | {"trace": trace}
+
+
+def _waiting(after: list[str], on_failure: str, keep_failed: float | None, created_at: datetime) -> Document:
+    """Return what a job has besides that waits for others; see `store.linking` for its `linking`."""
+    fields: Document = {"state": State.WAITING.value, "after": after, "waits_for": after, "linking": created_at}
+    if on_failure == RUN:
+        fields["on_failure"] = RUN
+    if keep_failed is not None:
+        fields["keep_failed"] = keep_failed
+    return fields
 
 
 def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
@@ -99,6 +120,9 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         cancel_reason=document.get("cancel_reason"),
         expire_at=document.get("expire_at"),
         result_until=document.get("result_until"),
+        after=tuple(document.get("after", ())),
+        waits_for=tuple(document.get("waits_for", ())),
+        on_failure=document.get("on_failure", FAIL),
         created=created,
     )
 

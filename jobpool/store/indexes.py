@@ -1,4 +1,4 @@
-"""The indexes: five, all partial, so that a finished job costs a claim nothing."""
+"""The indexes, all partial, so that a finished job costs a claim nothing."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ CLAIM_INDEX = "jobpool_claim"
 LEASE_INDEX = "jobpool_lease"
 FAILED_INDEX = "jobpool_failed"
 RESULT_INDEX = "jobpool_result"
+#: Jobs that others wait for, jobs that wait by whom they wait for, and all that wait; see `store.resolving`.
+FOLLOWED_INDEX = "jobpool_followed"
+WAITS_INDEX = "jobpool_waits"
+WAITING_INDEX = "jobpool_waiting"
 
 BY_ID = [("_id", ASCENDING)]
 
@@ -58,6 +62,22 @@ INDEXES = (
         [("result_until", ASCENDING)],
         name=RESULT_INDEX,
         partialFilterExpression={"result_until": {"$exists": True}},
+    ),
+    IndexModel(
+        # All that is asked for is a key, so that the look for ended jobs is covered.
+        [("state", ASCENDING), ("followed", ASCENDING), ("_id", ASCENDING)],
+        name=FOLLOWED_INDEX,
+        partialFilterExpression={"followed": {"$exists": True}},
+    ),
+    IndexModel(
+        [("waits_for", ASCENDING)],
+        name=WAITS_INDEX,
+        partialFilterExpression={"state": State.WAITING.value},
+    ),
+    IndexModel(
+        [("state", ASCENDING), ("linking", ASCENDING), ("type", ASCENDING), ("_id", ASCENDING)],
+        name=WAITING_INDEX,
+        partialFilterExpression={"state": State.WAITING.value},
     ),
 )
 

@@ -21,6 +21,7 @@ LAYERS = [
         "names",
         "data",
         "ids",
+        "dependencies",
         "progress",
         "waitable",
         "job",

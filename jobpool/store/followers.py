@@ -1,0 +1,143 @@
+"""What becomes of the jobs that wait for others when these have ended.
+
+Such jobs follow those that they wait for. All that decides stands in the
+follower's own document: the ids that it still waits for. One update takes the
+ended ones out and, if none is left, makes the job pending: whoever does that
+twice, at the same time as others, or after a reply that was lost, changes
+nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from pymongo import UpdateMany
+
+from ..dependencies import RUN
+from ..job import State
+from ..names import bounded, shown
+from .connection import Connection
+from .documents import Document, expiry
+from .indexes import WAITS_INDEX
+
+#: How a job ended that is not there any more: it was removed, or its time was over.
+GONE = "gone"
+#: Ended jobs of one command; a lost reply leaves their followers in doubt, and repeating it is safe.
+ROUND = 1000
+
+_T = TypeVar("_T")
+
+
+class Followers:
+    """Writes to jobs that wait. Threads: any; no state of its own.
+
+    Lost replies: every statement may be repeated and then changes nothing more.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs
+
+    async def settle(self, ends: Mapping[str, str]) -> int:
+        """Tell all who wait for them that these jobs have ended; return how many jobs that changed.
+
+        A job fails with ``DependencyFailed`` as soon as one that it waits for
+        ends without success, unless it is to run then as well. One that waits
+        for nothing else becomes pending, and due now, or at its later `run_at`.
+
+        Args:
+            ends: By id, the final state, or ``gone``.
+
+        Raises:
+            StoreUnavailable: Some may have been told. Repeating goes on from there.
+
+        Atomicity: one conditional update of one follower at a time.
+        """
+        changed, rest = 0, iter(ends.items())
+        while some := dict(islice(rest, ROUND)):
+            with self._connection.call("resolve", what=f"telling those who wait for {len(some)} jobs"):
+                answer = await self._call(self._jobs.bulk_write, list(_writes(some)), ordered=False)
+            changed += answer.modified_count
+        return changed
+
+    async def waiting_for(self, ids: Collection[str]) -> list[str]:
+        """Return the ids of the jobs that wait for any of these; call it within `Connection.call`."""
+        found: dict[str, None] = {}
+        for some in chunks(ids, ROUND):
+            cursor = self._jobs.find(waits_for_any(some), {"_id": 1}).hint(WAITS_INDEX)
+            found |= dict.fromkeys(job["_id"] for job in await self._call(cursor.to_list))
+        return list(found)
+
+
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yield the items so many at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def waits_for_any(ids: Sequence[str]) -> Document:
+    """Return the filter of jobs that wait for one of these."""
+    return {"waits_for": {"$in": list(ids)}, "state": State.WAITING.value}
+
+
+def _writes(ends: Mapping[str, str]) -> Iterator[UpdateMany]:
+    """Yield the statements, each of which is right by itself and whatever happens between two of them.
+
+    A job that was created a moment ago may be met by the last statement alone:
+    that one must not let it run if it was to fail.
+    """
+    well = [id for id, end in ends.items() if end == State.SUCCEEDED]
+    ill = {id: end for id, end in ends.items() if end != State.SUCCEEDED}
+    for id, end in ill.items():
+        fails: Document = {**waits_for_any([id]), "on_failure": {"$exists": False}}
+        yield UpdateMany(fails, _failure(id, end), hint=WAITS_INDEX)
+    if ill:
+        yield UpdateMany({**waits_for_any([*ill]), "on_failure": RUN}, _without([*ill]), hint=WAITS_INDEX)
+    if well:
+        yield UpdateMany(waits_for_any(well), _without(well), hint=WAITS_INDEX)
+
+
+_DONE: Document = {"$eq": ["$waits_for", []]}
+
+
+def _if_done(then: object, otherwise: str) -> Document:
+    return {"$cond": [_DONE, then, otherwise]}
+
+
+def _without(ids: list[str]) -> list[Document]:
+    """Return the update that waits for these no more, and for nothing if they were the last."""
+    # Somebody else may have written what is no array, and an error would stop all of a statement.
+    waits: Document = {"$cond": [{"$isArray": ["$waits_for"]}, "$waits_for", []]}
+    return [
+        {"$set": {"waits_for": {"$setDifference": [waits, {"$literal": ids}]}}},
+        {
+            "$set": {
+                "state": _if_done(State.PENDING.value, "$state"),
+                "run_at": _if_done({"$max": ["$run_at", "$$NOW"]}, "$run_at"),
+                "linking": _if_done("$$REMOVE", "$linking"),
+            }
+        },
+        {"$set": {"waits_for": _if_done("$$REMOVE", "$waits_for")}},
+    ]
+
+
+def _failure(id: str, end: str) -> list[Document]:
+    """Return the update that fails those who wait for a job that ended without success."""
+    how = "is gone: it was removed, or its retention was over" if end == GONE else end
+    message = bounded(f"job {shown(id)}, after which it was to run, {how}; it was not started", 2000)
+    error = {"type": "DependencyFailed", "message": message, "traceback": "", "attempt": 0}
+    return [
+        {
+            "$set": {
+                "state": State.FAILED.value,
+                "finished_at": "$$NOW",
+                "error": {"$mergeObjects": [{"$literal": error}, {"at": "$$NOW"}]},
+                "expire_at": expiry("$keep_failed"),
+            }
+        },
+        {"$unset": "linking"},
+    ]

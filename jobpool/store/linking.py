@@ -1,0 +1,137 @@
+"""Creating jobs that wait for others: how these come to know that they are followed.
+
+Three steps, after each of which the creator may die:
+
+1. the job is inserted, ``waiting``, with the ids that it waits for, and
+   ``linking`` since now;
+2. the jobs that it waits for are marked ``followed``, those that have ended
+   as well: it is by this mark that pools find those who wait (see `resolving`);
+3. ``linking`` is taken away.
+
+The mark comes last, so whoever sees it finds the job. It is a token of its
+own each time: whoever takes one away takes none that came later. A job that
+is ``linking`` for long has lost its creator; pools take the steps from 2 on
+again, and so does whoever creates it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+
+from bson import ObjectId
+
+from ..errors import JobNotFound
+from ..job import State
+from ..names import listed, shown
+from .connection import Connection
+from .documents import Document
+from .driver import Session
+from .followers import GONE, Followers, chunks
+from .indexes import WAITING_INDEX
+
+#: Ids of one statement.
+ROUND = 1000
+#: Seconds after which whoever links a job is taken for dead. If he is not, both do the same.
+PATIENCE = 10.0
+#: Jobs that one look completes. A round follows while there are more.
+COMPLETED = 50
+
+WAITING: Document = {"state": State.WAITING.value}
+_LINKING: Document = {**WAITING, "linking": {"$exists": True}}
+
+
+class Linking:
+    """Joins jobs with those that they wait for. Threads: any; no state of its own.
+
+    Lost replies: every statement may be repeated and then changes nothing more.
+    """
+
+    def __init__(self, connection: Connection, followers: Followers) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs
+        self._followers = followers
+
+    async def check(
+        self, after: Mapping[str, Collection[str]], here: Collection[str] = (), session: Session | None = None
+    ) -> None:
+        """Raise `JobNotFound` if a job is to wait for one that does not exist.
+
+        A job that exists already may do so: it was checked when it was created.
+
+        Args:
+            after: By id, whom the jobs are to wait for.
+            here: The ids of jobs that are created with them.
+        """
+        own = frozenset(here)
+        wanted = dict.fromkeys(id for ids in after.values() for id in ids if id not in own)
+        lacking = set(await self._missing(wanted, session))
+        if not lacking:
+            return
+        wanting = [id for id, ids in after.items() if not lacking.isdisjoint(ids)]
+        if new := await self._missing(wanting, session):
+            missing = [id for id in after[new[0]] if id in lacking]
+            raise JobNotFound(
+                f"job {shown(new[0])} is to run after {listed(missing)}: no such job in {self._jobs.full_name}; "
+                "nothing was created"
+            )
+
+    async def _missing(self, ids: Collection[str], session: Session | None = None) -> list[str]:
+        """Return which of the ids no job has."""
+        missing: list[str] = []
+        for some in chunks(ids, ROUND):
+            cursor = self._jobs.find({"_id": {"$in": some}}, {"_id": 1}, session=session)
+            found = {job["_id"] for job in await self._call(cursor.to_list)}
+            missing += [id for id in some if id not in found]
+        return missing
+
+    async def link(self, children: Sequence[Document], session: Session | None = None) -> None:
+        """Take the steps 2 and 3 for jobs that are stored.
+
+        Args:
+            children: What is stored of them, `_id` and `waits_for` at least.
+            session: All is done in its transaction, then.
+        """
+        gone: list[str] = []
+        parents = dict.fromkeys(id for child in children for id in child["waits_for"])
+        mark = {"$set": {"followed": ObjectId()}}
+        for some in chunks(parents, ROUND):
+            update = self._jobs.update_many
+            answer = await self._call(update, {"_id": {"$in": some}}, mark, session=session)
+            if answer.matched_count < len(some):
+                gone += await self._missing(some, session)
+        if session is not None:  # nobody has seen them
+            return
+        if gone:  # removed since they were checked
+            await self._followers.settle(dict.fromkeys(gone, GONE))
+        for ids in chunks((child["_id"] for child in children), ROUND):
+            await self._call(
+                self._jobs.update_many, {"_id": {"$in": ids}, **_LINKING}, {"$unset": {"linking": ""}}
+            )
+
+    async def complete(self, ids: Collection[str]) -> None:
+        """Link those of the jobs whose creator has not come so far, or whose reply was lost."""
+        for some in chunks(ids, ROUND):
+            cursor = self._jobs.find({"_id": {"$in": some}, **_LINKING}, {"waits_for": 1})
+            if children := await self._call(cursor.to_list):
+                await self.link(children)
+
+    async def complete_old(self) -> int:
+        """Link jobs whose creator has died; return how many there were.
+
+        Raises:
+            StoreUnavailable: Some may be linked. The next call finds the rest.
+        """
+        completed = 0
+        while True:
+            with self._connection.call("resolve", what="looking for jobs whose creator has died"):
+                before = await self._connection.now() - timedelta(seconds=PATIENCE)
+                old: Document = {**WAITING, "linking": {"$lt": before}}
+                cursor = self._jobs.find(old, {"waits_for": 1}).hint(WAITING_INDEX).limit(COMPLETED)
+                found = await self._call(cursor.to_list)
+                if found:
+                    await self.link(found)
+            completed += len(found)
+            if len(found) < COMPLETED:
+                return completed
