@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from .errors import JobpoolError, LeaseLost, PoolStateError
 from .names import shown
 from .progress import Reporter, check_progress
 from .signals import JobCancelled, TimedOut
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.client_session import ClientSession
 
 
 class SpanIds(Protocol):
@@ -90,6 +94,9 @@ class Desk(Protocol):
 
     def save_checkpoint(self, held: Any, value: Any) -> None:
         """Store a checkpoint now."""
+
+    def complete(self, held: Any, result: Any, session: Any) -> Coroutine[Any, Any, None] | None:
+        """Write the success in a transaction; a coroutine does so if the session is an awaited one."""
 
 
 #: A lease ends without a word: who waits looks this often whether it is still certain. Seconds.
@@ -227,6 +234,61 @@ class CurrentJob:
         """
         self._desk.save_checkpoint(self._held, value)
         self._held.document["checkpoint"] = value
+
+    @overload
+    def complete(self, result: Any = None, *, session: ClientSession) -> None: ...
+
+    @overload
+    def complete(self, result: Any = None, *, session: AsyncClientSession) -> Coroutine[Any, Any, None]: ...
+
+    def complete(self, result: Any = None, *, session: Any) -> Coroutine[Any, Any, None] | None:
+        """Let the job succeed with the transaction of `session`: its writes and the success stand together or not.
+
+        ::
+
+            def transfer(data):
+                def move(session):
+                    accounts.update_one({"_id": data["from"]}, {"$inc": {"cents": -100}}, session=session)
+                    accounts.update_one({"_id": data["to"]}, {"$inc": {"cents": 100}}, session=session)
+                    current_job().complete(session=session)
+
+                with client.start_session() as session:
+                    session.with_transaction(move)
+
+        So the effects in that transaction are had exactly once, however often
+        the job is started. Call it last, and commit at once: from here on
+        nobody else can write to the job, a cancel has to wait. Let what it
+        raises pass, so that the transaction is aborted. Whether the job has
+        succeeded is read from the store when the executor has ended; what that
+        returns is not looked at, and what it raises fails the attempt only if the
+        transaction was not committed.
+
+        A write to the job since the first operation of the transaction (a
+        heartbeat, a report, a cancel) makes a conflict, and `with_transaction`
+        begins anew. A transaction that takes longer than a third of the lease
+        should therefore call this first.
+
+        Args:
+            result: What is stored as the job's result; see `jobpool.data`.
+            session: Of pymongo, with an open transaction, of any client of the
+                same deployment. With an `AsyncClientSession`: ``await job.complete(session=session)``.
+
+        Raises:
+            InvalidJob: The result cannot be stored, or `session` is no session.
+            LeaseLost: The job is not held any more.
+            JobCancelled: Somebody cancelled the job.
+            TimedOut: The attempt has run for too long.
+            PoolStateError: The session has no open transaction; or an earlier one of this
+                attempt was committed; or the executor runs in a child process.
+            UnsupportedServer: A standalone server has no transactions.
+            PyMongoError: The driver's own errors, for `with_transaction` to retry.
+        """
+        if self._held.desk is None:
+            raise PoolStateError(
+                "an executor that runs in a child process cannot complete its job in a transaction; leave out "
+                "isolation='process', or compute in another job"
+            )
+        return self._held.desk.complete(self._held, result, session)
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -69,6 +69,14 @@ class Report:
     keep: int
 
 
+def merged(older: Report | None, newer: Report | None) -> Report | None:
+    """Return what both say, to be written at once."""
+    if older is None or newer is None:
+        return newer or older
+    lines = (*older.lines, *newer.lines)[-newer.keep :] if newer.keep else ()
+    return Report(newer.progress or older.progress, lines, newer.keep)
+
+
 class Reporter:
     """Collects what an executor reports until it is written. Of many words about progress only the last counts.
 

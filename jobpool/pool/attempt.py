@@ -6,10 +6,8 @@ import inspect
 from typing import Any, NamedTuple
 
 from ..current import in_hand, log_fields
-from ..data import DOCUMENT_LIMIT, canonical, encoded_size
 from ..errors import LeaseLost
 from ..executors import Executor
-from ..logs import bounded_logger_of
 from ..names import shown
 from ..outcome import Outcome
 from ..tracing import Attempt
@@ -18,8 +16,7 @@ from .coroutines import Coroutines
 from .ending import failure
 from .held import Held
 from .host import Host
-
-logger = bounded_logger_of(__name__)
+from .results import outcome_with, room_for_result
 
 
 class Engines(NamedTuple):
@@ -69,13 +66,15 @@ def _outcome_of(held: Held, host: Host, engines: Engines) -> Outcome:
     """
     executor = host.executors[held.type]
     try:
-        limit = _room_for_result(held, host.data_limit)
+        limit = room_for_result(held, host.data_limit)
         if host.middleware is None:
             result = _call(executor, held, host, engines)
         else:
             with host.middleware.executing(held):
                 result = _call(executor, held, host, engines)
-        return Outcome() if result is None else _with_result(result, limit, held)
+        if held.completion is not None:  # what it returns is not looked at: its result is given with that
+            return held.completion.finish.outcome
+        return outcome_with(result, limit, held)
     except BaseException as error:  # noqa: BLE001
         held.interrupted = isinstance(error, KeyboardInterrupt)
         return failure(error, held, executor, host)
@@ -106,27 +105,3 @@ def _why_to_end(held: Held) -> BaseException | None:
     if held.lost:
         return LeaseLost(f"job {shown(held.claim.id)} was lost while it ran; its child process was killed")
     return held.told
-
-
-def _with_result(result: Any, limit: int, held: Held) -> Outcome:
-    """Return the outcome of an attempt that returned `result`; without it if it is too large: the work is done."""
-    canonical(result, "result")
-    size = encoded_size(result, "result")
-    if size <= limit:
-        return Outcome(result=result)
-    why = (
-        f"the result has {size} bytes and may have {limit}, data_limit of the JobManager: return less, or a "
-        "reference to where it is"
-    )
-    logger.warning("job %s succeeded, but %s", shown(held.claim.id), why, extra=log_fields(held))
-    return Outcome(result_error=why)
-
-
-def _room_for_result(held: Held, limit: int) -> int:
-    """Return the most bytes the result may take, measured before the executor can change the data."""
-    if 3 * limit <= DOCUMENT_LIMIT:
-        return limit
-    taken = encoded_size(held.document["data"], "data") + encoded_size(
-        held.document.get("checkpoint"), "checkpoint"
-    )
-    return min(limit, DOCUMENT_LIMIT - taken)

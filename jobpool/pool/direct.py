@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from ..errors import LeaseLost, StoreError, StoreUnavailable
 from ..executors import Executor
 from ..names import LISTED, shown
-from ..outcome import Outcome
+from ..outcome import Finish, Outcome
 from ..store.claiming import Claimed, Request
 from . import at_exit
 from .attempt import Engines, run_attempt
 from .cancels import Cancels
+from .completion import settle
 from .desk import PoolDesk
 from .giving_back import GivingBack
 from .heartbeat import Heartbeat
@@ -26,6 +28,7 @@ from .time_limits import TimeLimits
 from .watchdog import LOOK_EVERY, Watchdog
 from .workers import Seated
 
+R = TypeVar("R")
 NAME = "run"
 LEASE = 30.0
 REAP_INTERVAL = LEASE / 2
@@ -120,7 +123,8 @@ class DirectRuns:
         finish = finish_of(held, outcome, self._host.executors[held.type])
         applied = False
         try:
-            applied = _until_known(held, lambda: bool(self._host.store.transitions.finish([finish])))
+            finish, applied = _until_known(held, lambda: self._record(held, finish))
+            outcome = finish.outcome
         finally:  # what could not be recorded is left to its lease, and so is lost
             self._count(held, outcome, duration, applied)
         if not applied:
@@ -129,6 +133,13 @@ class DirectRuns:
                 f"outcome ({outcome.name}) was not recorded, its effects stand, and another attempt may follow: "
                 "guard your writes with current_job().fence"
             )
+
+    def _record(self, held: Held, finish: Finish) -> tuple[Finish, bool]:
+        """Record an outcome, and return what stands and whether it does."""
+        store = self._host.store
+        if held.completion is not None:
+            return settle(store, held, finish, held.completion)
+        return finish, bool(store.transitions.finish([finish]))
 
     def _count(self, held: Held, outcome: Outcome, duration: float, applied: bool) -> None:
         if not self._held.remove([held]):
@@ -208,7 +219,7 @@ class DirectRuns:
         self.close()
 
 
-def _until_known(held: Held, write: Callable[[], bool]) -> bool:
+def _until_known(held: Held, write: Callable[[], R]) -> R:
     """Repeat a write whose result is unknown until it is known, or the lease is over."""
     pause = threading.Event()
     while True:

@@ -9,6 +9,7 @@ from ..logs import bounded_logger_of
 from ..names import LISTED, listed, shown
 from ..observer import Observer
 from ..store import Store
+from .completion import being_completed
 from .held import Held, HeldJobs, Stage, lost_by_stage
 from .service import Periodic
 
@@ -54,9 +55,15 @@ class Heartbeat(Periodic):
         """
         self._lose(self._expired(), "no heartbeat was confirmed within their leases")
         self._lose(self._overrun(), f"their executors run for longer than longest_run, {self._longest_run} s")
-        jobs = self._held.all()
-        if not jobs:
-            return
+        held_jobs = self._held.all()
+        # What is completed in a transaction would let all others of the statement wait for the end of that.
+        jobs = [held for held in held_jobs if held.completion is None]
+        if jobs:
+            self._extend(jobs)
+        if len(jobs) < len(held_jobs):
+            self._extend_apart([held for held in held_jobs if held.completion is not None])
+
+    def _extend(self, jobs: list[Held]) -> None:
         sent_at = time.monotonic()
         try:
             # A deadline of its own: on a frozen primary a client with default settings hangs for half a minute.
@@ -70,18 +77,39 @@ class Heartbeat(Periodic):
             if held.claim in extended:
                 held.deadline = sent_at + self._lease
         self.observer.leases_extended(self._pool, "extended", len(extended))
-        self._lose([held for held in jobs if held.claim not in extended], "they were reaped or claimed again")
+        # One that called `complete` meanwhile may just have succeeded: its recorder learns the truth.
+        gone = [held for held in jobs if held.claim not in extended and held.completion is None]
+        self._lose(gone, "they were reaped or claimed again")
+
+    def _extend_apart(self, jobs: list[Held]) -> None:
+        """Extend leases of jobs whose executors have called `complete`, unless their transactions are open.
+
+        As long as one is open nobody can take its job away, whatever the lease.
+        """
+        jobs = [held for held in jobs if not being_completed(held)]
+        if not jobs:
+            return
+        sent_at = time.monotonic()
+        extended = self._store.completing.extend(
+            [held.claim for held in jobs], self._lease, timeout=self._lease / 3
+        )
+        for held in jobs:
+            if held.claim in extended:
+                held.deadline = sent_at + self._lease
+        self.observer.leases_extended(self._pool, "extended", len(extended))
 
     def _expired(self) -> list[Held]:
         now = time.monotonic()
-        return [held for held in self._held.all() if now >= held.deadline and held.stage is not Stage.FINISHING]
+        over = [held for held in self._held.all() if now >= held.deadline and held.stage is not Stage.FINISHING]
+        return [held for held in over if not being_completed(held)]
 
     def _overrun(self) -> list[Held]:
         """Return the jobs that have run too long: their leases are to run out, so that somebody reaps them."""
         if self._longest_run is None:
             return []
         latest = time.monotonic() - self._longest_run
-        return [held for held in self._held.all() if held.stage is Stage.RUNNING and held.running_since < latest]
+        late = [held for held in self._held.all() if held.stage is Stage.RUNNING and held.running_since < latest]
+        return [held for held in late if not being_completed(held)]
 
     def _lose(self, jobs: list[Held], why: str) -> None:
         lost = self._held.lose(jobs)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..current import Alarm, Desk
 from ..errors import JobpoolError
@@ -21,6 +21,9 @@ from ..store.transitions import Start
 from ..tracing import Attempt
 from .coroutines import Coroutines
 from .flag import Flag
+
+if TYPE_CHECKING:
+    from .completion import Completion
 
 #: Two who wait may take the word from each other; it then comes this many seconds late.
 LOOK_AGAIN = 0.1
@@ -50,12 +53,24 @@ class Held:
     as well, which is None unless the attempt is traced.
     `deadline` is written by the heartbeat only; `lost` turns True once and
     stays, `lost_while` says in which stage: both by `HeldJobs`, under its lock.
-    `told` and `told_at` are written by the watchdog, once. `coroutine` and `interrupted` (by
+    `told` and `told_at` are written by the watchdog, once. `completion` is written by the
+    executor, each time that it calls `complete`, before its look at `told`. `coroutine` and `interrupted` (by
     Ctrl-C) are the attempt's own; `reporter` and `alarm` are there when it has asked for them.
     """
 
     __slots__ = (
-        *("alarm", "attempt", "claim", "coroutine", "desk", "deadline", "document", "interrupted", "lost"),
+        *(
+            "alarm",
+            "attempt",
+            "claim",
+            "completion",
+            "coroutine",
+            "desk",
+            "deadline",
+            "document",
+            "interrupted",
+            "lost",
+        ),
         *("lost_while", "pool", "queued_at", "reporter", "running_since", "span", "stage", "told", "told_at"),
     )
 
@@ -87,6 +102,7 @@ class Held:
         self.reporter: Reporter | None = None
         self.alarm: Alarm | None = None
         self.desk: Desk | None = None
+        self.completion: Completion | None = None
 
     def tell(self, error: JobpoolError) -> bool:
         """Let the executor know that it is to end, and why; False if it was told before."""

@@ -17,6 +17,8 @@ from ..names import LISTED, bounded, listed, shown
 from ..observer import Observer
 from ..outcome import MAX_ERROR_BYTES, Finish, Outcome, describe
 from ..store import Store
+from ..store.apart import is_conflict
+from .completion import settle
 from .held import Held, HeldJobs
 from .pace import Pace
 from .reports import Reports
@@ -29,6 +31,8 @@ logger = bounded_logger_of(__name__)
 GROUP = 500
 #: A step that finds nothing takes this many seconds: as much later may a report come.
 STEP = 0.5
+#: Seconds until a job is looked at again that its executor has left in an open transaction.
+LOOK_EVERY = 0.2
 #: A stop whose time is over still tries once for this many seconds to record what there is.
 LAST_TRY = 0.5
 #: What says that an outcome itself cannot be stored: the server's word, or the encoder's for a
@@ -58,7 +62,10 @@ class Recorder(Service):
 
     What executors report while they run is written here as well; outcomes go first.
 
-    Fields: `_kept`, `_size` and `_deadline` belong to the thread (and to `flush` after
+    Attempts that completed their jobs in transactions of their own are looked at one by
+    one: nothing may wait for a transaction that its executor has left open.
+
+    Fields: `_kept`, `_size`, `_completed`, `_look_at` and `_deadline` belong to the thread (and to `flush` after
     its end); `_incoming` is a queue.
     """
 
@@ -84,6 +91,8 @@ class Recorder(Service):
         self.tally = Tally()
         self._kept: list[Record] = []
         self._size = GROUP
+        self._completed: list[Record] = []
+        self._look_at = 0.0
         self._deadline: float | None = None
 
     def put(self, record: Record) -> None:
@@ -97,7 +106,7 @@ class Recorder(Service):
     @property
     def backlog(self) -> int:
         """How many outcomes are not recorded yet."""
-        return self._incoming.qsize() + len(self._kept)
+        return self._incoming.qsize() + len(self._kept) + len(self._completed)
 
     def run_once(self) -> None:
         """Wait for outcomes and record a group of them."""
@@ -106,19 +115,61 @@ class Recorder(Service):
         if self._kept:
             self._record_part()
             self._done()
+        if self._completed and time.monotonic() >= self._look_at:
+            self._settle_completed()
+            self._done()
         self.reports.write()
 
     def _record_part(self) -> None:
         """Record the head of what is kept; less of it after every time that no answer came."""
         part = self._kept[: self._size]
+        plain: list[Record] = []
+        completed: list[Record] = []
+        for record in part:
+            (plain if record.held.completion is None else completed).append(record)
         try:
-            self._record(part)
+            if plain:
+                self._record(plain)
         except StoreUnavailable:
             # Perhaps its bytes do not get through within the time limit.
             self._size = max(1, len(part) // 2)
             raise
         self._kept = self._kept[len(part) :]
+        self._completed += completed
         self._size = min(self._size * 2, GROUP)
+
+    def _settle_completed(self) -> None:
+        """Find out how those ended that called `complete`; one whose transaction is open is looked at later."""
+        left: list[Record] = []
+        self._look_at = time.monotonic() + LOOK_EVERY
+        while self._completed:
+            record = self._completed[0]
+            try:
+                self._settle(record)
+            except StoreUnavailable as error:
+                if not is_conflict(error):
+                    self._look_at = 0.0  # the pause after an error is enough
+                    self._completed += left
+                    raise
+                left.append(record)
+            del self._completed[0]
+        self._completed = left
+
+    def _settle(self, record: Record) -> None:
+        held, completion = record.held, record.held.completion
+        assert completion is not None
+        try:
+            stands, ours = settle(self._store, held, record.finish, completion, self._time_left())
+        except UNSTORABLE as error:
+            logger.error(
+                "the outcome of job %s cannot be stored (%s); its lease ends the job",
+                *(shown(held.claim.id), type(error).__name__),
+                extra=log_fields(held),
+            )
+            stands, ours = record.finish, False
+        refused = set() if ours else {held}
+        self._count([replace(record, finish=stands)], refused)
+        self._warn(refused)
 
     def _gather(self) -> list[Record]:
         group: list[Record] = []
@@ -143,6 +194,9 @@ class Recorder(Service):
             return
         refused = {record.held for record in group if record.held.claim not in applied}
         self._count(group, refused)
+        self._warn(refused)
+
+    def _warn(self, refused: Collection[Held]) -> None:
         news = [held.claim.id for held in refused if not held.lost]
         if news:
             logger.warning(
@@ -213,9 +267,9 @@ class Recorder(Service):
         pause = threading.Event()
         while True:
             self._kept = self._kept or self._left()
-            if not self._kept:
+            if not (self._kept or self._completed):
                 return
-            if not self.step():
+            if not self.step() or self._completed:
                 if time.monotonic() >= deadline:
                     return
                 pause.wait(FIRST_PAUSE * jitter())

@@ -11,6 +11,7 @@ from ..errors import StoreRefused, StoreUnavailable
 from ..logs import bounded_logger_of
 from ..progress import Report
 from ..store import Store
+from .completion import being_completed
 from .held import Held, Stage
 from .workers import Seated
 
@@ -70,11 +71,17 @@ class Reports:
 
     def _take(self) -> dict[Held, Report]:
         reports: dict[Held, Report] = {}
+        later = []
         while not self._news.empty():
             held = self._news.get_nowait()
+            if being_completed(held):
+                later.append(held)
+                continue
             reporter = held.reporter
             if reporter is not None and held.stage is Stage.RUNNING and (report := reporter.take()) is not None:
                 reports[held] = report
+        for held in later:
+            self._news.put(held)
         return reports
 
     def _put_back(self, reports: dict[Held, Report]) -> None:

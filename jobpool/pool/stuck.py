@@ -15,6 +15,7 @@ from ..job import Stuck
 from ..logs import bounded_logger_of
 from ..names import LISTED, listed, shown
 from ..store import Store
+from .completion import being_completed
 from .coroutines import Coroutines
 from .held import Held, Stage
 from .stacks import stack_of
@@ -86,7 +87,7 @@ class StuckReports:
                 self._report(one)
         # What has ended says itself how; of what is lost nothing can be written any more.
         self._unstored = {h: report for h, report in self._unstored.items() if h in running and not h.lost}
-        if self._unstored:
+        if any(not being_completed(held) for held in self._unstored):
             self._try_to_store()
 
     def _overdue(self, seated: Sequence[Seated]) -> list[Seated]:
@@ -110,14 +111,14 @@ class StuckReports:
 
     def _try_to_store(self) -> None:
         """Store the reports; a failure is of no harm and is tried again at the next looks, not for ever."""
-        reports = {held.claim: report.stuck for held, report in self._unstored.items()}
+        reports = {h.claim: report.stuck for h, report in self._unstored.items() if not being_completed(h)}
         try:
             self._store.transitions.report_stuck(reports, timeout=STORE_TIME)
         except StoreError as error:
             logger.debug("pool %s: storing %d stacks failed: %s", self._pool, len(reports), error)
             self._failed_to_store(error)
         else:
-            self._unstored.clear()
+            self._unstored = {h: report for h, report in self._unstored.items() if h.claim not in reports}
 
     def _failed_to_store(self, error: StoreError) -> None:
         for report in self._unstored.values():

@@ -17,19 +17,23 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 
 from ..data import CODEC
-from ..errors import InvalidJob, LeaseLost, PoolStateError, StoreUnavailable
+from ..errors import InvalidJob, LeaseLost, PoolStateError, StoreUnavailable, UnsupportedServer
 from ..job import Claim, State
 from ..names import shown
 from ..outcome import Finish
+from ..progress import Report
 from ..signals import JobCancelled
 from .apart import apart, in_parts
 from .connection import Connection
-from .documents import Document
+from .documents import Document, report_update
 from .driver import BLOCKING, Driver, Session, run
 from .finishing import completing_update, finishing_writes, lease_until, running
 
+#: IllegalOperation: of a standalone server, which has none.
+NO_TRANSACTIONS = 20
 _SEEN = {"claim": 1, "state": 1, "errors.claim": 1, "snoozed_by": 1, "cancel_requested_at": 1}
 
 
@@ -56,6 +60,7 @@ class Completing:
 
         Raises:
             InvalidJob: `session` is none of pymongo's.
+            UnsupportedServer: It is a standalone server.
             PoolStateError: It has no open transaction; or this attempt has
                 completed the job already, so that this transaction must not be committed.
             JobCancelled: Somebody asked the job to end.
@@ -82,7 +87,15 @@ class Completing:
         update = completing_update(finish, self._now)
         what = f"completing job {shown(claim.id)}"
         with self._connection.call("complete", what=what, translated=False):
-            answer: Any = await driver.call(theirs.update_one, wanted, update, session=session)
+            try:
+                answer: Any = await driver.call(theirs.update_one, wanted, update, session=session)
+            except OperationFailure as error:
+                if error.code == NO_TRANSACTIONS:
+                    raise UnsupportedServer(
+                        f"{what} in a transaction needs a replica set, and {shown(self._jobs.full_name)} is on a "
+                        "standalone server: nothing was written; start mongod with --replSet, one node is enough"
+                    ) from error
+                raise
             if answer.matched_count:
                 return
             stored: Any = await driver.call(theirs.find_one, {"_id": claim.id}, _SEEN, session=session)
@@ -91,8 +104,11 @@ class Completing:
     def _now(self) -> datetime:
         return self._connection.clock.guess()  # an event loop may be waiting
 
-    def settle(self, finish: Finish, *, timeout: float | None = None) -> Settled:
+    def settle(self, finish: Finish, *, late: Report | None = None, timeout: float | None = None) -> Settled:
         """Say how an attempt ended that called `complete`; if its transaction is not committed, record `finish`.
+
+        Args:
+            late: What its executor has reported since it called `complete`, to be added to what that stored.
 
         Raises:
             StoreUnavailable: Not known yet: call again. Its kind is
@@ -104,6 +120,9 @@ class Completing:
         claim = finish.claim
         with self._connection.call("finish", what=f"finish of job {shown(claim.id)}", timeout=timeout):
             settled = _settled(self._connection.confirmed.find_one({"_id": claim.id}, _SEEN), claim)
+            if settled is Settled.COMPLETED and late is not None:
+                done = {**running(claim), "state": State.SUCCEEDED.value}
+                self._jobs.update_one(done, report_update(late, self._connection.clock.now()))
             if settled is not None:
                 return settled
             written = run(apart(self._connection, lambda session: self._record(finish, session)))
