@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -77,6 +78,8 @@ def test_it_serves_what_changes_until_it_is_told_to_end(
     until(lambda: b'jobpool_backlog_jobs{state="due",type="resize"} 4.0' in urlopen(f"{url}/metrics").read())
     for path in ("healthz", "readyz"):
         assert urlopen(f"{url}/{path}").status == 200
+    told = json.loads(urlopen(f"{url}/backlog?type=resize&threads=2").read())
+    assert (told["due"], told["suggested_pools"], told["pools_alive"]) == (4, 2, 0)
     with pytest.raises(HTTPError, match="404"):
         urlopen(f"{url}/other")
     process.send_signal(signal.SIGTERM)
