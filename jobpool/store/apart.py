@@ -39,6 +39,17 @@ async def apart(connection: Connection, act: Callable[[Session], Coroutine[Any, 
     return answer
 
 
+def possible(connection: Connection) -> bool:
+    """Say whether the deployment has transactions: one on a standalone server has not."""
+    servers = connection.client.topology_description.server_descriptions().values()
+    return not any(server.server_type_name == "Standalone" for server in servers)
+
+
+def waited_in_vain(connection: Connection, error: StoreUnavailable) -> bool:
+    """Say whether a statement may have failed because an open transaction has written one of its documents."""
+    return error.kind == "timeout" and possible(connection)
+
+
 def is_conflict(error: StoreUnavailable) -> bool:
     """Say whether a write was refused because another transaction has written the document and is open."""
     return error.kind == CONFLICT

@@ -8,14 +8,16 @@ write makes it pending again: not a retry, a snooze, a release or the reaper.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..errors import JobNotFound
+from ..errors import JobNotFound, StoreUnavailable
 from ..job import Claim, Job, State
-from ..names import shown
+from ..names import listed, shown
+from .apart import CONFLICT, apart, in_parts, waited_in_vain
 from .connection import Connection
 from .documents import CLAIM_MARKS, Document, expiry, to_job
+from .driver import Session
 from .queries import Selection
 
 _WAITING = {"$in": [State.PENDING.value, State.CLAIMED.value]}
@@ -56,7 +58,8 @@ class Cancelling:
 
         Raises:
             JobNotFound: It does not exist.
-            StoreUnavailable: It may or may not be cancelled. Repeating is safe.
+            StoreUnavailable: It may or may not be cancelled. Repeating is safe. Also if it is being
+                completed in a transaction that was open for all of the time.
         """
         wanted: Document = {"_id": {"$eq": id}}
         with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
@@ -75,14 +78,46 @@ class Cancelling:
         """Cancel the jobs meant, a round at a time, those that wait first.
 
         Raises:
-            StoreUnavailable: Some may be cancelled. Repeating goes on from there.
+            StoreUnavailable: Some may be cancelled. Repeating goes on from there. Jobs that an open
+                transaction has written (see `CurrentJob.complete`) hold up no others.
         """
         wanted = selection.filter()
         ended = await self._round(wanted)
-        with self._connection.call("cancel", what="asking running jobs to end"):
-            answer = await self._call(self._jobs.update_many, {"$and": [wanted, _TO_BE_ASKED]}, _ASK)
-        # Once more: a retry may have come in between.
-        return Cancelled(ended + await self._round(wanted), answer.modified_count)
+        asked, blocked = await self._ask(wanted)
+        ended += await self._round(wanted)  # once more: a retry may have come in between
+        if blocked:
+            error = StoreUnavailable(
+                f"{len(blocked)} jobs are not asked to end, as their executors, say, have written them in "
+                f"transactions that are open: {listed(blocked)}; all others are cancelled, repeating is safe"
+            )
+            error.kind, error.operation = CONFLICT, "cancel"
+            raise error
+        return Cancelled(ended, asked)
+
+    async def _ask(self, wanted: Document) -> tuple[int, list[str]]:
+        """Ask those that run to end; return how many were asked, and who could not be."""
+        running: Document = {"$and": [wanted, _TO_BE_ASKED]}
+        what = "asking running jobs to end"
+        try:
+            with self._connection.call("cancel", what=what):
+                return (await self._call(self._jobs.update_many, running, _ASK)).modified_count, []
+        except StoreUnavailable as error:
+            if not waited_in_vain(self._connection, error):
+                raise
+        with self._connection.call("cancel", what=what):
+            found = await self._call(self._jobs.find(running, {"_id": 1}).to_list)
+
+        async def ask(ids: Sequence[str]) -> int:
+            here: Document = {"_id": {"$in": list(ids)}, **_TO_BE_ASKED}
+
+            async def update(session: Session) -> int:
+                return (await self._call(self._jobs.update_many, here, _ASK, session=session)).modified_count
+
+            with self._connection.call("cancel", what=what):
+                return await apart(self._connection, update)
+
+        asked, blocked = await in_parts([job["_id"] for job in found], ask)
+        return sum(asked), blocked
 
     async def _round(self, wanted: Document) -> int:
         ended = 0

@@ -8,23 +8,30 @@ reaping removes the token it holds.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from ..errors import OutcomeRefused
+from ..errors import OutcomeRefused, StoreUnavailable
 from ..job import State
 from ..logs import bounded_logger_of
-from ..names import shown
+from ..names import listed, shown
+from .apart import apart, in_parts, waited_in_vain, without
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
+from .driver import Session, run
 from .indexes import LEASE_INDEX
 
 logger = bounded_logger_of(__name__)
 
 #: Jobs taken back in one round. A round follows at once while there are more.
 ROUND = 1000
+#: Seconds in which a round of one type is through even on a slow server: one that takes longer waits for the end
+#: of a transaction, which may take a minute; see `store.apart`.
+PATIENCE = 2.0
 
 #: True of a lease that is over by the server's own clock, whatever ours says.
 EXPIRED: Document = {"lease_until": {"$exists": True}, "$expr": {"$lt": ["$lease_until", "$$NOW"]}}
@@ -45,11 +52,16 @@ class Reaped:
 
 
 class Reaping:
-    """The two statements that return expired jobs. Threads: any; no state of its own."""
+    """The statements that return expired jobs.
+
+    Threads: any. `_blocked`, replaced whole, has the expired jobs that were in the way
+    when they were last looked at: written in transactions that are open.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._jobs = connection.jobs
+        self._blocked: frozenset[str] = frozenset()
 
     def reap(self) -> list[Reaped]:
         """Take back every expired job and return how many of which type.
@@ -76,6 +88,7 @@ class Reaping:
                 type = document.get("type")
                 by_type[type if isinstance(type, str) else "?"].append(document["_id"])
             taken = [item for type, ids in by_type.items() for item in self._reap_type(type, ids)]
+            self._blocked = self._blocked.intersection(document["_id"] for document in found)
             reaped += taken
             if len(found) < ROUND or not taken:
                 return reaped
@@ -85,10 +98,41 @@ class Reaping:
 
         What a statement did before it was refused is done, and is not counted.
         """
+        usual, blocked = without(ids, self._blocked)
+        taken: list[Reaped] = []
         try:
-            return self._take_back(type, ids)
+            taken = self._take_back(type, usual) if usual else []
         except OutcomeRefused:  # any other refusal says nothing about a job
-            return [item for id in ids for item in self._reap_one(type, id)]
+            taken = [item for id in usual for item in self._reap_one(type, id)]
+        except StoreUnavailable as error:
+            if not waited_in_vain(self._connection, error):
+                raise
+            blocked = ids
+        return taken + (self._reap_apart(type, blocked) if blocked else [])
+
+    def _reap_apart(self, type: str, ids: list[str]) -> list[Reaped]:
+        """Take back jobs without waiting for any: what an open transaction has written stays for another time."""
+
+        async def reap(ids: Sequence[str]) -> list[Reaped]:
+            async def take_back(session: Session) -> list[Reaped]:
+                return self._statements(type, ids, session)
+
+            try:
+                with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {shown(type)}"):
+                    return await apart(self._connection, take_back)
+            except OutcomeRefused:
+                return [item for id in ids for item in self._reap_one(type, id)]
+
+        taken, blocked = run(in_parts(ids, reap))
+        news = set(blocked) - self._blocked
+        self._blocked = (self._blocked - set(ids)) | set(blocked)
+        if news:
+            logger.info(
+                "%d jobs whose leases have run out are written in open transactions and are taken back when those "
+                "end, for that of a process that was killed MongoDB's transactionLifetimeLimitSeconds: %s",
+                *(len(news), listed(sorted(news))),
+            )
+        return [item for part in taken for item in part]
 
     def _reap_one(self, type: str, id: str) -> list[Reaped]:
         try:
@@ -111,13 +155,18 @@ class Reaping:
         return [Reaped(type, "failed", ended)] if ended else []
 
     def _take_back(self, type: str, ids: list[str]) -> list[Reaped]:
-        filter = {"_id": {"$in": ids}, **EXPIRED}
-        with self._connection.call("reap", what=f"taking back {len(ids)} jobs of type {shown(type)}"):
-            claimed = self._jobs.update_many({**filter, "state": State.CLAIMED.value}, _REQUEUE)
-            retried = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
-            # Asked for in its own words: a lease may run out between the two statements.
-            failed = self._jobs.update_many({**filter, **_RUNNING, "$and": [_ATTEMPTS_SPENT]}, _FAIL)
-            cancelled = self._jobs.update_many({**filter, **_ASKED_TO_END}, _CANCEL)
+        what, limit = f"taking back {len(ids)} jobs of type {shown(type)}", min(PATIENCE, self._connection.timeout)
+        with self._connection.call("reap", what=what, timeout=limit):
+            return self._statements(type, ids)
+
+    def _statements(self, type: str, ids: Sequence[str], session: Session | None = None) -> list[Reaped]:
+        filter = {"_id": {"$in": list(ids)}, **EXPIRED}
+        update = partial(self._jobs.update_many, session=session)
+        claimed = update({**filter, "state": State.CLAIMED.value}, _REQUEUE)
+        retried = update({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
+        # Asked for in its own words: a lease may run out between the two statements.
+        failed = update({**filter, **_RUNNING, "$and": [_ATTEMPTS_SPENT]}, _FAIL)
+        cancelled = update({**filter, **_ASKED_TO_END}, _CANCEL)
         requeued = claimed.modified_count + retried.modified_count
         counts = [
             Reaped(type, "requeued", requeued),
