@@ -16,6 +16,7 @@ from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
 from .metrics import Buckets, Registry
 from .middleware import Middleware
+from .pauses import Paused
 from .store.cancelling import Cancelled
 from .store.connection import closing
 from .store.core import Core
@@ -226,6 +227,18 @@ class AsyncJobManager(Common[Core]):
     ) -> Cancelled:
         """Cancel the jobs meant; see `JobManager.cancel_many`."""
         return await self._asking.cancel_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
+
+    async def pause(self, *types: str, reason: str | None = None) -> Paused:
+        """Have no job started any more of `types`, of any type if none are given; see `JobManager.pause`."""
+        return await self._asking.pause(types, reason)
+
+    async def resume(self, *types: str) -> Paused:
+        """End the pauses of `types`, all if none are given; see `JobManager.resume`."""
+        return await self._asking.resume(types)
+
+    async def paused(self) -> Paused:
+        """Return what is paused, since when and why; see `JobManager.paused`."""
+        return await self._asking.paused()
 
     async def purge(
         self,

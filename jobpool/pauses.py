@@ -35,5 +35,9 @@ class Paused:
     def __contains__(self, type: object) -> bool:
         return self.everything is not None or type in self.types
 
+    def why(self, type: str) -> Pause | None:
+        """Return the pause that holds jobs of `type`: its own, or that of everything; None if they are started."""
+        return self.types.get(type, self.everything)
+
     def __bool__(self) -> bool:
         return self.everything is not None or bool(self.types)

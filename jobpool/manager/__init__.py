@@ -11,9 +11,10 @@ from .changing import Changing
 from .common import MIB
 from .consuming import Consuming
 from .producing import CREATE_BATCH, Producing, document_of
+from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing):
+class JobManager(Producing, Consuming, Changing, Steering):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

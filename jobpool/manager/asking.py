@@ -12,6 +12,7 @@ from ..backlog import Backlog
 from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
 from ..job import Job, State
 from ..names import MAX_ID, check_int, check_name, check_seconds, shown
+from ..pauses import Paused
 from ..pool.looks import Looks, not_final
 from ..retention import LONGEST
 from ..store.cancelling import Cancelled
@@ -20,6 +21,8 @@ from ..store.queries import Selection
 
 #: Ten years, in seconds.
 LONGEST_WAIT = 10 * 365 * 86400.0
+#: Characters of why something is paused.
+MAX_REASON = 500
 
 
 class Reader(Protocol):
@@ -108,6 +111,24 @@ class Asking:
         store = await self._ready()
         return await store.cancelling.cancel_many(selection)
 
+    async def pause(self, types: tuple[str, ...], reason: str | None) -> Paused:
+        """Pause types, or everything."""
+        types = _names(types)
+        if reason is not None:
+            reason = check_name(reason, "reason", longest=MAX_REASON)
+        store = await self._ready()
+        return await store.settings.pause(types, reason)
+
+    async def resume(self, types: tuple[str, ...]) -> Paused:
+        """Resume types, or everything."""
+        types = _names(types)
+        store = await self._ready()
+        return await store.settings.resume(types)
+
+    async def paused(self) -> Paused:
+        """Return what is paused; nothing is created."""
+        return await self._manager.store.settings.paused()
+
     async def purge(self, older_than: float, **selected: Unpack[Selected]) -> int:
         """Delete the final jobs meant, by their age."""
         check_seconds(older_than, "older_than", 0, LONGEST)
@@ -143,6 +164,10 @@ def check_wait(timeout: float | None) -> None:
     """Refuse seconds to wait that are none; None is as long as it takes."""
     if timeout is not None:
         check_seconds(timeout, "timeout", 0, LONGEST_WAIT)
+
+
+def _names(types: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_name(type, "type") for type in types))
 
 
 def _meant(name: str, does: str, all: bool, selection: Selection) -> Selection:

@@ -34,6 +34,8 @@ logger = bounded_logger_of(__name__)
 NEWS_CLAIMS = 2
 #: The first wait after an empty claim; doubles up to the pool's poll interval.
 FIRST_POLL = 0.05
+#: What counts as the end of a wait; others only make it look at what it is to do.
+SOURCES = ("local", "push", "poll")
 #: Seconds between two steps without anything to claim.
 RESTS = 1.0
 #: A job that push has not announced for this long counts as missed by it.
@@ -153,8 +155,7 @@ class Fetcher(Service):
         self._served = self._serving.now
         self._sift()
         self._poll = FIRST_POLL
-        if self._woken_by == "poll":  # nobody had to tell it of jobs that it did not want
-            self._woken_by = None
+        self._woken_by = None  # nobody had to tell it of jobs that it did not want
 
     def _rest(self) -> None:
         """Wait while there is nothing to be claimed: everything is paused, or was removed."""
@@ -300,7 +301,7 @@ class Fetcher(Service):
 
     def _report_wakeup(self, claimed: Claimed) -> None:
         source, self._woken_by = self._woken_by, None
-        if source is not None and not self.stopping:
+        if source in SOURCES and not self.stopping:
             missed = self._missed(claimed) if source == "poll" else 0
             self.observer.woken(self._config.name, source, missed)
 

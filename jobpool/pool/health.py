@@ -20,7 +20,7 @@ from .service import LONGEST_JITTER, Service
 #: Seconds. A step that finds nothing to do waits for about one, and a machine that is busy may take as long again.
 STEP = 2.0
 #: Services that no job needs: it is told if one has ended, but not if its calls fail.
-HELPERS = frozenset({"census", "watchdog"})
+HELPERS = frozenset({"scheduler", "census", "settings", "watchdog"})
 #: In these states there are no threads to judge: not yet, or not any more.
 RESTING = frozenset({"new", "starting", "stopped"})
 

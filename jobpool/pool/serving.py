@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..config import PoolConfig
 from ..executors import Executors
-from ..pauses import Paused
+from ..pauses import Pause, Paused
 from ..store.claiming import Rule
 from .time_limits import shortest_limit
 
@@ -65,6 +65,10 @@ class Serving:
         with self._lock:
             self._replace_locked(self.now.types, paused)
 
+    def why(self, type: str, paused: Paused) -> Pause | None:
+        """Return the pause that holds jobs of `type`, its own or as an alias; None if there is none."""
+        return paused.why(type) or paused.why(self._executors.owner(type))
+
     def _replace_locked(self, types: tuple[str, ...], paused: Paused) -> None:
         types = tuple(dict.fromkeys(types))
         if (types, paused) != (self.now.types, self.now.paused):
@@ -72,7 +76,7 @@ class Serving:
 
     def _served(self, types: tuple[str, ...], paused: Paused, shortest: float) -> Served:
         executors = self._executors
-        claimed = tuple(type for type in types if not self._rests(type, paused))
+        claimed = tuple(type for type in types if self.why(type, paused) is None)
         kept = [retention for type in types if (retention := executors[type].retention) is not None]
         return Served(
             types=types,
@@ -83,7 +87,3 @@ class Serving:
             results=any(retention.result is not None for retention in kept),
             shortest=min(shortest, shortest_limit(types, executors, self._config)),
         )
-
-    def _rests(self, type: str, paused: Paused) -> bool:
-        """Say whether a type is paused: by any name that its executor has besides, so is what is its alias."""
-        return type in paused or self._executors.owner(type) in paused
