@@ -23,6 +23,7 @@ from .held import Held, HeldJobs, Stage, finish_of, holding, lost_by_stage, star
 from .host import Host
 from .reaper import reap
 from .reports import Reports
+from .resolver import resolve_all
 from .service import FIRST_PAUSE, Service, jitter
 from .time_limits import TimeLimits
 from .watchdog import LOOK_EVERY, Watchdog
@@ -67,6 +68,8 @@ class DirectRuns:
         self._host.tracing.look()
         self._keep_house()
         jobs = holding(self._claim(types), NAME)
+        if not jobs and resolve_all(self._host.store):  # there may be no pool that does
+            jobs = holding(self._claim(types), NAME)
         if not jobs:
             return None
         held = jobs[0]

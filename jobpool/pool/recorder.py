@@ -78,8 +78,10 @@ class Recorder(Service):
         observer: Observer,
         done: Callable[[], None],
         middleware: Chain | None = None,
+        followed: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(f"{name}-recorder", observer, store.trouble)
+        self._followed = followed
         self._pool = name
         self._store = store
         self._held = held
@@ -222,6 +224,8 @@ class Recorder(Service):
                 record.held.span.settled(name)
             if record.outcome.final and name != "lost":
                 self.observer.completed(record.held.type, self._store.clock.since(record.held.due_at))
+                if self._followed is not None and "followed" in record.held.document:
+                    self._followed()
         news = sum(not held.lost for held in gone if held in refused) if refused else 0
         if news:  # of the others the heartbeat has told while they ran
             self.observer.leases_lost(self._pool, "finishing", news)

@@ -14,6 +14,7 @@ from .completing import Completing
 from .core import Core
 from .driver import Session, run
 from .reaping import Reaping
+from .resolving import Resolving
 from .server import Server
 from .transitions import Transitions
 from .watching import FinalWatch, Watch
@@ -32,6 +33,7 @@ class Store(Core):
         self.transitions = Transitions(self._connection)
         self.completing = Completing(self._connection)
         self.reaping = Reaping(self._connection)
+        self.resolving = Resolving(self._connection, self.followers, self.linking)
         self.clock = self._connection.clock
         #: What everybody who uses this store tells of its troubles.
         self.trouble = Trouble(self.name)

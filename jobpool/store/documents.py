@@ -17,7 +17,7 @@ Document = dict[str, Any]
 CLAIM_FIELDS = dict.fromkeys(
     (
         *("type", "data", "state", "priority", "run_at", "due_at", "attempts", "max_attempts", "fence"),
-        *("created_at", "trace", "timeout", "snoozes", "checkpoint"),
+        *("created_at", "trace", "timeout", "snoozes", "checkpoint", "followed"),
     ),
     1,
 )

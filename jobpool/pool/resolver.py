@@ -1,0 +1,98 @@
+"""The resolver: passes the ends of jobs on to those that wait for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..logs import bounded_logger_of
+from ..names import LISTED, shown
+from ..observer import Observer
+from ..store import Store
+from ..store.driver import run
+from .flag import Flag
+from .service import Service, jitter
+
+logger = bounded_logger_of(__name__)
+
+#: Seconds between two looks: where jobs waited for others lately, and where none did.
+INTERVAL, IDLE_INTERVAL = 0.25, 1.0
+#: For so many seconds after a look that found something.
+LATELY = 60.0
+#: A look that somebody asked for comes so many seconds later, together with what ends meanwhile.
+TOGETHER = 0.01
+#: It rests for so many times what its last step took: the server is for running jobs.
+REST = 2.0
+#: Seconds between two looks for jobs whose creator has died.
+CREATORS = 5.0
+#: Seconds between two sweeps, and how many times longer than its last one it rests at least.
+SWEEPS, SWEEP_REST = 300.0, 100.0
+
+
+class Resolver(Service):
+    """Looks a few times a second for ended jobs that others wait for, of whatever pool; one query if there are none.
+
+    Fields: all belong to the thread, `_woken` aside.
+
+    Args:
+        released: Told that jobs may be pending that waited.
+    """
+
+    def __init__(self, name: str, store: Store, observer: Observer, released: Callable[[], None]) -> None:
+        super().__init__(f"{name}-resolver", observer, store.trouble)
+        self._store = store
+        self._released = released
+        self._woken = Flag()
+        self._used_at = -LATELY
+        self._look_at = self._creators_at = self._sweep_at = time.monotonic()
+
+    def wake(self) -> None:
+        """Say that a job has ended that others wait for. Threads: any."""
+        if not self._woken.is_set():
+            self._woken.set()
+
+    def run_once(self) -> None:
+        """Wait for the next time, or until somebody asks, and look."""
+        if self._woken.wait(max(0.0, min(self._look_at - time.monotonic(), IDLE_INTERVAL))):
+            self._stopping.wait(TOGETHER)
+        self._woken.clear()  # before the look, so that what ends now is not missed
+        if self.stopping:
+            return
+        began = time.monotonic()
+        more = self._look(began)
+        took = time.monotonic() - began
+        interval = INTERVAL if began - self._used_at < LATELY else IDLE_INTERVAL
+        self._look_at = began + took + max(REST * took, 0.0 if more else interval * jitter())
+        self._stopping.wait(min(REST * took, IDLE_INTERVAL))
+
+    def _look(self, now: float) -> bool:
+        """Do what is due; return whether there is more to be done at once."""
+        resolved = run(self._store.resolving.resolve())
+        if resolved.ended:
+            self._used_at = now
+            self._released()
+        if now >= self._creators_at:
+            self._complete()
+            self._creators_at = now + CREATORS * jitter()
+        if now >= self._sweep_at:
+            self._sweep()
+            self._sweep_at = now + max(SWEEPS, SWEEP_REST * (time.monotonic() - now)) * jitter()
+        return resolved.more
+
+    def _complete(self) -> None:
+        if completed := run(self._store.resolving.complete_old()):
+            logger.info(
+                "%s: went on where the creators of %d waiting jobs had died", shown(self.name, LISTED), completed
+            )
+
+    def _sweep(self) -> None:
+        if gone := run(self._store.resolving.sweep()):
+            logger.info("%s: %d jobs that others wait for are gone", shown(self.name, LISTED), gone)
+
+
+def resolve_all(store: Store) -> bool:
+    """Pass on everything there is now, for those who run jobs without a pool; return whether that changed a job."""
+    changed = 0
+    while (resolved := run(store.resolving.resolve())).ended:
+        changed += resolved.changed
+    return changed > 0

@@ -1,0 +1,135 @@
+"""Finding out for whom jobs wait no more. Every pool does it; there is no leader.
+
+A job that others wait for carries ``followed``; see `linking`. When it has
+ended, that is the word to those who wait, kept until somebody has passed it
+on: one look at an index that holds nothing else finds all such jobs. Nobody
+asks for a waiting job by itself, however many there are.
+
+The steps, after each of which a pool may die, and which several may take at
+once: look for ended jobs that are followed; tell those who wait for them
+(see `followers`); take the marks away that were seen in the look. A job that
+came to wait in between has set another mark, which stays.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bson import ObjectId
+from pymongo import UpdateMany
+
+from ..job import FINAL
+from .connection import Connection
+from .documents import Document
+from .followers import GONE, ROUND, Followers, chunks
+from .indexes import BY_ID, FOLLOWED_INDEX, WAITING_INDEX
+from .linking import WAITING, Linking
+
+#: `followed` is compared, not asked for its existence, so that the index alone answers.
+_ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}}
+#: Waiting jobs whose dependencies are looked at together.
+SWEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a look found.
+
+    Attributes:
+        ended: How many jobs that others waited for had ended.
+        changed: How many of these others it changed; some may still wait for others.
+    """
+
+    ended: int
+    changed: int
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more to do at once: of the round, or by what it changed."""
+        return self.ended >= ROUND or self.changed > 0
+
+
+class Resolving:
+    """Tells waiting jobs of the ends of others. Threads: any; no state of its own.
+
+    Its operations are coroutines; see `driver.run`.
+    Lost replies: every step may be repeated and then changes nothing more.
+    """
+
+    def __init__(self, connection: Connection, followers: Followers, linking: Linking) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs
+        self._followers = followers
+        #: Links what creators have left that died; see there.
+        self.complete_old = linking.complete_old
+
+    async def resolve(self) -> Resolved:
+        """Pass on the ends of a round of followed jobs; where none has ended that is a look at an empty index.
+
+        Raises:
+            StoreUnavailable: Some may be passed on. The next call finds the rest.
+        """
+        with self._connection.call("resolve", what="looking for ended jobs that others wait for"):
+            fields = {"state": 1, "followed": 1}
+            ended = self._jobs.find(_ENDED, fields).hint(FOLLOWED_INDEX).limit(ROUND).batch_size(ROUND + 1)
+            found = await self._call(ended.to_list)
+        if not found:
+            return Resolved(0, 0)
+        changed = await self._followers.settle({job["_id"]: job["state"] for job in found})
+        await self._unmark(found)
+        return Resolved(len(found), changed)
+
+    async def _unmark(self, found: Sequence[Document]) -> None:
+        marks: dict[object, list[str]] = defaultdict(list)
+        for job in found:
+            marks[job["followed"]].append(job["_id"])
+        writes = [
+            UpdateMany({"_id": {"$in": ids}, "followed": mark}, {"$unset": {"followed": ""}}, hint=BY_ID)
+            for mark, ids in marks.items()
+        ]
+        with self._connection.call("resolve", what=f"taking the marks of {len(found)} jobs away"):
+            await self._call(self._jobs.bulk_write, writes, ordered=False)
+
+    async def sweep(self) -> int:
+        """Tell the jobs that wait for others which are not there any more; return how many of these there were.
+
+        MongoDB deletes a job whose time is over, also while its end is not
+        passed on because no pool is there. All that is waited for is read, so
+        this is for now and then.
+
+        Raises:
+            StoreUnavailable: Some may be told. The next call finds the rest.
+        """
+        with self._connection.call("resolve", what="looking for jobs that wait"):
+            waiting = await self._call(self._jobs.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).to_list)
+        gone = 0
+        for some in chunks((job["_id"] for job in waiting), SWEPT):
+            missing = await self._missing(some)
+            await self._followers.settle(dict.fromkeys(missing, GONE))
+            gone += len(missing)
+        return gone
+
+    async def _missing(self, children: Sequence[str]) -> list[str]:
+        """Return the ids of jobs that these wait for and that are not there."""
+        with self._connection.call("resolve", what="looking for what jobs wait for"):
+            cursor = self._jobs.find({"_id": {"$in": list(children)}, **WAITING}, {"waits_for": 1})
+            wanted = _waited_for(await self._call(cursor.to_list))
+        missing = []
+        for some in chunks(wanted, ROUND):
+            with self._connection.call("resolve", what="looking for what jobs wait for"):
+                # After the read above: who is waited for was there before whoever waits.
+                found = await self._call(self._jobs.find({"_id": {"$in": some}}, {"_id": 1}).to_list)
+            there = {job["_id"] for job in found}
+            missing += [id for id in some if id not in there]
+        return missing
+
+
+def _waited_for(children: Sequence[Mapping[str, object]]) -> dict[str, None]:
+    wanted: dict[str, None] = {}
+    for child in children:
+        ids = child.get("waits_for")
+        wanted |= dict.fromkeys(id for id in ids if isinstance(id, str)) if isinstance(ids, list) else {}
+    return wanted
