@@ -100,6 +100,12 @@ class UnsupportedServer(StoreError):
     kind = "version"
 
 
+class UnsupportedSchema(StoreError):
+    """The jobs here need a newer jobpool than this one. Nothing was written, and nothing claimed."""
+
+    kind = "version"
+
+
 class IndexMismatch(StoreError):
     """An index of ours is not what it has to be, or another one takes its place; the message has the remedy.
 

@@ -1,4 +1,4 @@
-"""The first contact with a deployment, and looks now and then: what it is, and whether the indexes are there."""
+"""The first contact with a deployment, and looks now and then: what it is, what it asks of us, what is missing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..hooks import logger_of
 from ..names import shown
 from .connection import Connection
 from .indexes import ensure_indexes
+from .schema import check_schema
 from .server import Server, clock_offset
 
 logger = logger_of(__package__ or __name__)
@@ -52,6 +53,7 @@ class Contact:
         Raises:
             StoreUnavailable: Nobody answered in time. Nothing was changed.
             UnsupportedServer: It is too old.
+            UnsupportedSchema: This library is too old for the jobs there.
             IndexMismatch: An index of ours is another, or another takes its place.
             ForkedProcess: This process is a fork of the one that connected.
         """
@@ -105,6 +107,7 @@ class Contact:
             offset = clock_offset(hello["localTime"], before, this_machine())
         server = Server.of(hello)
         self._connection.learn(server)
+        await check_schema(self._connection)  # first: who is too old makes no index either
         await ensure_indexes(self._connection)
         self._warn_of(server, offset)
         return server

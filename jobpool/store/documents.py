@@ -13,6 +13,9 @@ from ..retention import LONGEST
 
 Document = dict[str, Any]
 
+#: The version of what is stored here, on every job created since 0.2; before that there was none. See `store.schema`.
+SCHEMA = 1
+
 #: What a claim reads: all that running the job needs, and not its history.
 CLAIM_FIELDS = dict.fromkeys(
     (
@@ -67,6 +70,7 @@ def new_document(
         "max_attempts": max_attempts,
         "fence": 0,
         "created_at": created_at,
+        "schema": SCHEMA,
     }
     if timeout is not None:
         document["timeout"] = timeout
@@ -88,13 +92,13 @@ def _waiting(after: list[str], on_failure: str, keep_failed: float | None, creat
 
 
 def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
-    """Return the snapshot that `document` shows."""
+    """Return the snapshot that `document` shows, whichever version wrote it."""
     error, stuck, progress = document.get("error"), document.get("stuck"), document.get("progress")
     return Job(
         id=document["_id"],
         type=document["type"],
         data=document["data"],
-        state=State(document["state"]),
+        state=_state(document["state"]),
         priority=document["priority"],
         run_at=document["run_at"],
         attempts=document["attempts"],
@@ -127,11 +131,21 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
     )
 
 
+def _state(name: str) -> State:
+    """Return the state of that name. One that only a newer version knows is neither held nor final here."""
+    try:
+        return State(name)
+    except ValueError:
+        state = str.__new__(State, name)
+        state._name_ = state._value_ = name
+        return state
+
+
 def _to_error(item: Mapping[str, Any]) -> JobError:
     return JobError(
         type=item["type"],
         message=item["message"],
-        traceback=item["traceback"],
+        traceback=item.get("traceback", ""),
         attempt=item["attempt"],
         at=item.get("at"),
     )

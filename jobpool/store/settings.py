@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from ..pauses import Pause, Paused
@@ -23,6 +24,17 @@ SUFFIX = ".settings"
 PAUSE = {"_id": "pause"}
 
 
+def settings_of(connection: Connection) -> Collection[Document]:
+    """Return the collection, pinned as that of the jobs is."""
+    jobs = connection.jobs
+    return jobs.database[jobs.name + SUFFIX].with_options(
+        codec_options=jobs.codec_options,
+        read_preference=jobs.read_preference,
+        write_concern=jobs.write_concern,
+        read_concern=jobs.read_concern,
+    )
+
+
 class Settings:
     """Reads and changes what is paused. Threads: any; no state of its own.
 
@@ -33,13 +45,7 @@ class Settings:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        jobs = connection.jobs
-        self._settings = jobs.database[jobs.name + SUFFIX].with_options(
-            codec_options=jobs.codec_options,
-            read_preference=jobs.read_preference,
-            write_concern=jobs.write_concern,
-            read_concern=jobs.read_concern,
-        )
+        self._settings = settings_of(connection)
 
     async def pause(self, types: Sequence[str], reason: str | None) -> Paused:
         """Pause `types`, everything if there are none; return what is paused then.
