@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -14,9 +14,11 @@ from .dependencies import FAIL
 from .job import Created, Job, State
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
+from .manager.scheduling import AsyncSchedules
 from .metrics import Buckets, Registry
 from .middleware import Middleware
 from .pauses import Paused
+from .schedules import LAST, Schedule
 from .store.cancelling import Cancelled
 from .store.connection import closing
 from .store.core import Core
@@ -159,6 +161,43 @@ class AsyncJobManager(Common[Core]):
         return await self._creating.create_many(
             jobs, on_duplicate=on_duplicate, session=theirs, batch_size=batch_size
         )
+
+    async def schedule(
+        self,
+        name: str,
+        when: str | float | timedelta,
+        type: str,
+        data: Any = None,
+        *,
+        tz: str | None = None,
+        start_at: datetime | None = None,
+        catch_up: str = LAST,
+        overlap: str | None = None,
+        jitter: float = 0.0,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> Schedule:
+        """Let the pools make a job again and again; see `JobManager.schedule`. It fires nothing itself."""
+        return await self.schedules.put(
+            name,
+            when,
+            type,
+            data,
+            tz=tz,
+            start_at=start_at,
+            catch_up=catch_up,
+            overlap=overlap,
+            jitter=jitter,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout=timeout,
+        )
+
+    @property
+    def schedules(self) -> AsyncSchedules:
+        """The schedules that are stored; as `JobManager.schedules`, whose methods are coroutines here."""
+        return AsyncSchedules(self)
 
     async def get(self, id: str) -> Job:
         """Return a snapshot of one job, or raise `JobNotFound`."""

@@ -47,6 +47,10 @@ class JobNotFound(JobpoolError, LookupError):
     """No job has this id: it was never created, or it was removed."""
 
 
+class ScheduleNotFound(JobpoolError, LookupError):
+    """No schedule has this name: it was never stored, or it was removed."""
+
+
 class JobHeld(JobpoolError):
     """The job is claimed or running, so it cannot be removed now. Nothing was changed."""
 

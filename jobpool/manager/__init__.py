@@ -11,10 +11,11 @@ from .changing import Changing
 from .common import MIB
 from .consuming import Consuming
 from .producing import CREATE_BATCH, Producing, document_of
+from .scheduling import Scheduling
 from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing, Steering):
+class JobManager(Producing, Consuming, Changing, Scheduling, Steering):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

@@ -64,5 +64,9 @@ class Base(Common[Store]):
         """Wake the pools here that run one of these types, of which due jobs were created."""
         self.wakeups.created(types)
 
+    def scheduled(self) -> None:
+        """Wake what fires schedules in the pools here."""
+        self.wakeups.scheduled()
+
     def __repr__(self) -> str:
         return f"<JobManager {self._store.name} types={len(list(self.executors))}>"

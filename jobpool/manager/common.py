@@ -74,6 +74,14 @@ class Common(Generic[_Store]):
     def told(self, types: set[str]) -> None:
         """Hear that due jobs of these types were created here; the change stream tells everybody else."""
 
+    def scheduled(self) -> None:
+        """Hear that a schedule was stored or changed here; pools elsewhere find it within some seconds."""
+
+    @property
+    def creating(self) -> Creating:
+        """What creates jobs."""
+        return self._creating
+
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
         """Return the content type and the body of a scrape of this manager's metrics."""
         return self.metrics.exposition(accept)

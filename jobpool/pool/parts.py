@@ -22,10 +22,13 @@ from .pace import Pace
 from .queue import ClaimedQueue
 from .reaper import Reaper
 from .recorder import Recorder
+from .resolver import Resolver
 from .room import Rooms
 from .running import Running
+from .scheduler import Scheduler
 from .service import Service
 from .serving import Serving
+from .settings import Settings
 from .sifting import Sifting
 from .starter import Starter
 from .stuck import StuckReports
@@ -54,8 +57,16 @@ class Parts:
         self.pace = Pace(config.threads)
         self.engines = Engines.of(name)
         self.coroutines = self.engines.coroutines
+        self.resolver = Resolver(name, store, observer, host.wakeups.released)
         self.recorder = Recorder(
-            name, store, self.held, self.pace, observer, lambda: self.fetcher.make_room(), host.middleware
+            name,
+            store,
+            self.held,
+            self.pace,
+            observer,
+            lambda: self.fetcher.make_room(),
+            host.middleware,
+            followed=self.resolver.wake,
         )
         run = Running(name, host, self.held, self.give_back, self.engines, self.recorder)
         self.workers = Workers(config.threads, name, run, self._thread_freed, config.most_stuck)
@@ -92,6 +103,7 @@ class Parts:
         cancels = Cancels(store, self.coroutines)
         duties = (limits, cancels, self.stuck)
         self.watchdog = Watchdog(name, store, observer, seated, duties, lambda: self.serving.now.shortest)
+        self.scheduler = Scheduler(name, host)
         self.fetcher = Fetcher(
             config,
             self.serving,
@@ -109,6 +121,7 @@ class Parts:
             pushed_since=host.wakeups.pushing_since,
             middleware=host.middleware,
         )
+        self.settings = Settings(name, store, observer, self.serving, self.turned)
         self.listener = self._listener("local")
         self.pushed = self._listener("push")
         #: In the order of their start: nobody claims before everything behind it runs.
@@ -117,13 +130,23 @@ class Parts:
             self.starter,
             self.heartbeat,
             self.reaper,
+            self.resolver,
             self.census,
             self.watchdog,
+            self.scheduler,
+            self.settings,
             self.fetcher,
         )
 
+    def turned(self) -> None:
+        """Obey a change of what is claimed: give back what is not, and look for what is. Threads: any."""
+        self.fetcher.wake("settings")  # before the way to the store
+        self.sift()
+        self.census.card_changed()
+
     def _listener(self, source: str) -> Listener:
-        return Listener(self.serving, lambda: self.fetcher.waiting, lambda: self.fetcher.wake(source))
+        woken = self.fetcher
+        return Listener(self.serving, lambda: woken.waiting, lambda: woken.wake(source), self.scheduler.wake)
 
     def _said(self, card: PoolCard) -> PoolCard:
         """Return the card as it is now. Threads: the census, as `rates` are counted from one call to another."""

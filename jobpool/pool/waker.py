@@ -22,11 +22,12 @@ STALE_AFTER = 1.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Listener:
-    """A fetcher: what it claims, whether it waits for news, and how to wake it."""
+    """A fetcher: what it claims, whether it waits for news, and how to wake it; and the scheduler beside it."""
 
     serving: Serving
     waiting: Callable[[], bool]
     wake: Callable[[], None]
+    scheduled: Callable[[], None] = lambda: None
 
     @property
     def types(self) -> frozenset[str]:

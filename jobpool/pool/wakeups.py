@@ -74,6 +74,16 @@ class Wakeups:
             if not listener.types.isdisjoint(types):
                 listener.wake()
 
+    def scheduled(self) -> None:
+        """Say that this process stored or changed a schedule."""
+        for listener in tuple(self._pools):
+            listener.scheduled()
+
+    def released(self) -> None:
+        """Say that jobs of whatever types may be pending that waited for others."""
+        for listener in tuple(self._pools):
+            listener.wake()
+
     def idle(self) -> None:
         """Say that a fetcher waits for news."""
         waker = self._waker

@@ -16,6 +16,7 @@ from ..hooks import logger_of
 from ..logs import bounded_logger_of
 from ..names import LISTED, listed, shown
 from ..observer import PoolGauges
+from ..pauses import Paused
 from . import at_exit
 from .endpoint import Endpoint
 from .flag import Flag
@@ -96,6 +97,7 @@ class WorkerPool(Endpoint):
         self._manager.executors.check_isolated(self.types)
         self._manager.tracing.look()
         server = self._store.ready()
+        self._parts.settings.act()
         mine = _Call()
         if self.state != "new" or self._calls.setdefault("start", mine) is not mine:
             raise PoolStateError(f"pool {self.config.name!r} is {self.state}; make a new one")
@@ -205,11 +207,12 @@ class WorkerPool(Endpoint):
         4. workers: those that still run are abandoned;
         5. recorder: outcomes that came meanwhile are written;
         6. heartbeat: now nothing is held but what is abandoned;
-        7. the reaper holds nothing and has been told at the beginning.
+        7. reaper and scheduler hold nothing and have been told at the beginning.
         """
         self._drain(deadline)
         parts, end = self._parts, time.monotonic() + END_TIME
         parts.reaper.stop()
+        parts.scheduler.stop()
         queued = parts.queue.close()
         parts.starter.stop()
         starter_ended = parts.starter.join(remaining(end) / 2)
@@ -275,6 +278,11 @@ class WorkerPool(Endpoint):
     def types(self) -> tuple[str, ...]:
         """The types it runs, those that are paused included."""
         return self._parts.serving.now.types
+
+    @property
+    def paused(self) -> Paused:
+        """What is paused, of any type, as far as the pool knows: it looks more than twice a second."""
+        return self._parts.serving.now.paused
 
     def health(self) -> Health:
         """Return whether every thread lives and advances, and whether the pool can work now."""

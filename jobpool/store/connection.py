@@ -35,7 +35,7 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 CLOSE_TIME = 1.0
 HELLO_TRIES = 3
 #: Operations after whose failure nothing can have been changed.
-READ_ONLY = frozenset(("hello", "get", "find", "count", "stats"))
+READ_ONLY = frozenset(("hello", "get", "find", "count", "stats", "schedules"))
 
 
 def open_client(uri: str | None, driver: Driver = BLOCKING) -> Client:

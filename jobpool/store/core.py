@@ -20,6 +20,8 @@ from .linking import Linking
 from .presence import Presence
 from .purging import Purging
 from .queries import Queries
+from .schedules import Schedules
+from .settings import Settings
 
 
 class Core:
@@ -51,6 +53,8 @@ class Core:
         self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)
         self.census = Census(self._connection, self.presence)
+        self.settings = Settings(self._connection)
+        self.schedules = Schedules(self._connection, self.creation)
         self.now = self._connection.now
 
     @property

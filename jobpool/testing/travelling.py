@@ -88,6 +88,7 @@ class Travel:
         self.ahead += distance
         if distance:
             self._manager.told(set(self._manager.executors))
+            self._manager.scheduled()
 
     def to(self, instant: datetime) -> None:
         """Go to an aware datetime, a job's `run_at` for instance; stay if it is past."""

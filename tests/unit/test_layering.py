@@ -32,6 +32,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
+    *("timetable", "schedules"),
     *(
         "logs",
         "trouble",
@@ -67,6 +68,7 @@ THIRD_PARTIES = {
     "prometheus_client": ("metrics.", "bench."),
     "rich": ("demo.", "cli."),
     "opentelemetry": ("tracing.",),
+    "cronsim": ("timetable",),
     "matplotlib": ("bench.plots",),
     "psutil": ("bench.",),
     "pytest": ("testing.plugin",),
