@@ -13,7 +13,7 @@ from ..retention import LONGEST
 
 Document = dict[str, Any]
 
-#: The version of what is stored here, on every job created since 0.2; before that there was none. See `store.schema`.
+#: The version of what is stored, on every job created since 0.2; see `store.schema`.
 SCHEMA = 1
 
 #: What a claim reads: all that running the job needs, and not its history.
