@@ -52,7 +52,7 @@ def test_the_throughput_is_that_of_all_pools_together(make_manager: MakeManager,
             """Return what the pools say of a type, added up."""
             rates = [rate for pool in cards(jobs).find() for rate in pool["rates"] if rate["type"] == type]
             assert all(rate["per_second"] > 0 and rate["run_seconds"] >= 0 for rate in rates)
-            return sum(rate["per_second"] for rate in rates)
+            return float(sum(rate["per_second"] for rate in rates))
 
         until(lambda: all(told(type) for type in (*names, "again")))
         backlog = manager.backlog()
