@@ -10,6 +10,7 @@ from .current import CurrentJob, current_job
 from .executors import Executor
 from .job import Created, Job, JobError, State, Stuck
 from .job_logs import JobLogFilter
+from .limits import Limit
 from .progress import LogLine, Progress
 from .signals import Cancel, JobCancelled, Retry, Snooze, TimedOut
 
@@ -32,6 +33,7 @@ __all__ = [
     "JobError",
     "JobLogFilter",
     "JobManager",
+    "Limit",
     "LogLine",
     "Middleware",
     "PoolConfig",

@@ -101,6 +101,7 @@ class AsyncJobManager(Common[Core]):
         delay: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        key: str | None = None,
         after: Iterable[str] | None = None,
         on_failure: str = FAIL,
         on_duplicate: str = KEEP,

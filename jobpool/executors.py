@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from .backoff import Backoff, Delays, delays_of
 from .errors import InvalidConfiguration, InvalidData, InvalidJob, UnknownType
 from .isolation import check_isolable, check_not_in_starting_child
+from .limits import Gate, KeyLike, KeyOf, Limit
 from .names import check_int, check_name, check_seconds, shown
 from .retention import Retention, retention_of
 from .signals import Retry
@@ -71,6 +72,11 @@ class Executor:
             renamed: jobs stored under them are claimed and run here as well,
             by the same rules. A job keeps the name it was created with, in the
             store, in its id (the hash of type and data) and in metrics.
+        key: Whose a job is: a function of its data, or the path of a field in
+            them, such as ``"tenant"`` or ``"customer.id"``. Keys take turns,
+            so that one with many jobs does not keep another waiting.
+        limit: How many jobs of the type may run, or begin per time, in all pools together.
+        key_limit: The same of each key.
     """
 
     fn: Callable[..., Any]
@@ -89,9 +95,13 @@ class Executor:
     isolation: str | None = field(default=None, kw_only=True)
     data: Any = field(default=None, kw_only=True)
     aliases: Sequence[str] = field(default=(), kw_only=True)
+    key: KeyLike | None = field(default=None, kw_only=True)
+    limit: Limit | None = field(default=None, kw_only=True)
+    key_limit: Limit | None = field(default=None, kw_only=True)
     delays: Delays = field(init=False, repr=False, compare=False)
     retention: Retention | None = field(init=False, repr=False, compare=False)
     validator: Validator | None = field(init=False, repr=False, compare=False)
+    keys: KeyOf | None = field(init=False, repr=False, compare=False)
     wants_manager: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +120,12 @@ class Executor:
         keep = retention_of(self.keep_succeeded, self.keep_failed, self.keep_cancelled, self.keep_result)
         object.__setattr__(self, "retention", keep)
         object.__setattr__(self, "validator", validator_of(self.data))
+        object.__setattr__(self, "keys", None if self.key is None else KeyOf(self.key))
+        for limit, what in ((self.limit, "limit"), (self.key_limit, "key_limit")):
+            if not isinstance(limit, Limit | None):
+                raise InvalidConfiguration(f"{what} must be a Limit, not {type(limit).__name__}")
+        if self.key_limit is not None and self.key is None:
+            raise InvalidConfiguration("key_limit needs key=: it limits the jobs of each key")
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT)
         object.__setattr__(self, "wants_manager", _wants_manager(self.fn))
@@ -218,6 +234,9 @@ class Rules(TypedDict, total=False):
     isolation: str | None
     data: Any
     aliases: Sequence[str]
+    key: KeyLike | None
+    limit: Limit | None
+    key_limit: Limit | None
 
 
 class Executors:
@@ -232,6 +251,7 @@ class Executors:
         self._named: dict[str, tuple[str, ...]] = {}  # by each name of an executor that has several, all of them
         self._checking: dict[str, Executor] = {}  # those with a validator: most programs have none
         self._keeping: dict[str, float] = {}  # seconds that cancelled jobs are kept, if not for ever
+        self._gates: dict[str, Gate] = {}  # of types with keys or limits
         for type, executor in (executors or {}).items():
             self.register(type, executor)
 
@@ -245,6 +265,9 @@ class Executors:
         made = executor if isinstance(executor, Executor) else Executor(executor)
         names = (type, *made.aliases)
         self._check_free(names)
+        if made.keys or made.limit or made.key_limit:
+            gate = Gate(type, names, made.limit, made.key_limit, made.keys)
+            self._gates.update(dict.fromkeys(names, gate))  # first: who finds the executor finds its limits
         for name in names:
             self._register(name, made)
         if made.aliases:  # the last: who finds all names finds an executor for each
@@ -271,6 +294,15 @@ class Executors:
     def keeps_cancelled(self, type: str) -> float | None:
         """Return for how many seconds cancelled jobs of `type` are kept; None is for ever, or not known here."""
         return self._keeping.get(type) if self._keeping else None
+
+    def gate(self, type: str) -> Gate | None:
+        """Return what a claim of jobs of `type` has to heed; None if it has neither keys nor limits."""
+        return self._gates.get(type) if self._gates else None
+
+    def key_of(self, type: str, data: Any) -> str | None:
+        """Return the key of a job, if its type is known here to have keys or limits."""
+        gate = self.gate(type)
+        return None if gate is None else gate.key_of(type, data)
 
     def stored(self, type: object, data: Any) -> Any:
         """Return what is stored for `data`, as given if its type has no executor here; see `Executor.stored`."""

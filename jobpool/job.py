@@ -111,6 +111,7 @@ class Job(Waitable):
         cancel_reason: Why it was cancelled, if anybody said why.
         expire_at: When MongoDB deletes it; None keeps it for ever.
         result_until: When its result is deleted.
+        key: Whose it is, of a type that has keys or limits; "" if nobody's.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Job(Waitable):
     cancel_reason: str | None = None
     expire_at: datetime | None = None
     result_until: datetime | None = None
+    key: str | None = None
     after: tuple[str, ...] = field(default=(), repr=False)
     waits_for: tuple[str, ...] = field(default=(), repr=False)
     on_failure: str = "fail"

@@ -13,6 +13,7 @@ from .dependencies import FAIL, check_after, check_on_failure
 from .errors import InvalidJob
 from .executors import LONGEST_LIMIT, MAX_ATTEMPTS, SHORTEST_LIMIT
 from .ids import hash_of
+from .limits import MAX_KEY
 from .names import MAX_ID, check_instant, check_int, check_name, check_seconds, shown
 
 #: Priorities are small numbers; the bound keeps them in 32 bits of the index key.
@@ -34,6 +35,7 @@ class JobRequest:
         timeout: Overrides the executor's, in seconds.
         after: Ids of jobs that have to end first, up to 20,000.
         on_failure: What it means for this job if one of these ends without success.
+        key: Whose the job is, 1 to 256 characters; by the executor's rule if None.
         limit: The most bytes the data may take.
 
     Raises:
@@ -50,6 +52,7 @@ class JobRequest:
     timeout: float | None = None
     after: tuple[str, ...] | None = None
     on_failure: str = FAIL
+    key: str | None = None
     limit: int
     job_id: str = field(init=False)
 
@@ -62,6 +65,8 @@ class JobRequest:
             check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS, error=InvalidJob)
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", SHORTEST_LIMIT, LONGEST_LIMIT, error=InvalidJob)
+        if self.key is not None:
+            self.key = check_name(self.key, "key", longest=MAX_KEY)
         id = hash_of(self.type, plain) if self.id is None else check_name(self.id, "id", longest=MAX_ID)
         self.job_id = id
         if self.after is not None:
@@ -108,5 +113,8 @@ def request_of(job: Mapping[str, Any], limit: int) -> JobRequest:
     return JobRequest(**job, limit=limit)
 
 
-FIELDS = ("type", "data", "id", "priority", "run_at", "delay", "max_attempts", "timeout", "after", "on_failure")
+FIELDS = (
+    *("type", "data", "id", "priority", "run_at", "delay", "max_attempts", "timeout", "after", "on_failure"),
+    "key",
+)
 _KNOWN = frozenset(FIELDS)

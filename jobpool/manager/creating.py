@@ -81,7 +81,15 @@ def document_of(
         after=request.after,
         on_failure=request.on_failure,
         keep_failed=_keeps_failed(request, executors) if request.after else None,
+        key=_key_of(request, executors),
     )
+
+
+def _key_of(request: JobRequest, executors: Executors | None) -> str | None:
+    """Return whose the job is, as far as that is known here."""
+    if request.key is not None or executors is None:
+        return request.key
+    return executors.key_of(request.type, request.data)
 
 
 def _keeps_failed(request: JobRequest, executors: Executors | None) -> float | None:

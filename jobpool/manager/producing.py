@@ -30,6 +30,7 @@ class Producing(Looking):
         delay: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        key: str | None = None,
         after: Iterable[str] | None = None,
         on_failure: str = FAIL,
         on_duplicate: str = KEEP,
@@ -81,6 +82,8 @@ class Producing(Looking):
                 An id of its own that is met already keeps what it waits for.
             on_failure: If one of them fails, is cancelled or removed: ``"fail"`` fails this
                 job at once with ``DependencyFailed``, ``"run"`` runs it all the same.
+            key: Whose it is, for limits and turns, 1 to 256 characters; by the
+                rule of its executor if None.
             on_duplicate: ``"keep"`` leaves a stored job alone, ``"revive"`` makes
                 it pending again if it failed or was cancelled, ``"raise"`` raises.
             session: Create it in the transaction of this pymongo session: it

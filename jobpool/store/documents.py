@@ -20,7 +20,7 @@ SCHEMA = 1
 CLAIM_FIELDS = dict.fromkeys(
     (
         *("type", "data", "state", "priority", "run_at", "due_at", "attempts", "max_attempts", "fence"),
-        *("created_at", "trace", "timeout", "snoozes", "checkpoint", "followed"),
+        *("created_at", "trace", "timeout", "snoozes", "checkpoint", "key", "followed"),
     ),
     1,
 )
@@ -52,6 +52,7 @@ def new_document(
     after: Sequence[str] | None = None,
     on_failure: str = FAIL,
     keep_failed: float | None = None,
+    key: str | None = None,
 ) -> Document:
     """Return the document of a job that was never claimed; what is None from `trace` on is not in it.
 
@@ -76,6 +77,8 @@ def new_document(
         document["timeout"] = timeout
     if keep_cancelled is not None:
         document["keep_cancelled"] = keep_cancelled
+    if key is not None:
+        document["key"] = key
     if after:
         document |= _waiting(list(after), on_failure, keep_failed, created_at)
     return document if trace is None else document | {"trace": trace}
@@ -124,6 +127,7 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         cancel_reason=document.get("cancel_reason"),
         expire_at=document.get("expire_at"),
         result_until=document.get("result_until"),
+        key=document.get("key"),
         after=tuple(document.get("after", ())),
         waits_for=tuple(document.get("waits_for", ())),
         on_failure=document.get("on_failure", FAIL),

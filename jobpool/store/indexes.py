@@ -23,6 +23,8 @@ CLAIM_INDEX = "jobpool_claim"
 LEASE_INDEX = "jobpool_lease"
 FAILED_INDEX = "jobpool_failed"
 RESULT_INDEX = "jobpool_result"
+KEY_INDEX = "jobpool_key"
+HOLDER_INDEX = "jobpool_holder"
 #: Jobs that others wait for, jobs that wait by whom they wait for, and all that wait; see `store.resolving`.
 FOLLOWED_INDEX = "jobpool_followed"
 WAITS_INDEX = "jobpool_waits"
@@ -62,6 +64,18 @@ INDEXES = (
         [("result_until", ASCENDING)],
         name=RESULT_INDEX,
         partialFilterExpression={"result_until": {"$exists": True}},
+    ),
+    IndexModel(
+        # Of jobs whose type has limits or keys: the server skips through it from key to key.
+        [*CLAIM_KEYS[:2], ("key", ASCENDING), *CLAIM_KEYS[2:]],
+        name=KEY_INDEX,
+        partialFilterExpression={"state": State.PENDING.value, "key": {"$exists": True}},
+    ),
+    IndexModel(
+        # `lease_until` is a key so that counting who holds their places is covered.
+        [("type", ASCENDING), ("key", ASCENDING), ("lease_until", ASCENDING)],
+        name=HOLDER_INDEX,
+        partialFilterExpression={"lease_until": {"$exists": True}, "key": {"$exists": True}},
     ),
     IndexModel(
         # All that is asked for is a key, so that the look for ended jobs is covered.

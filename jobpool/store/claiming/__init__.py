@@ -11,7 +11,9 @@ from ...names import shown
 from ..connection import Connection
 from .batch import Batch
 from .claimed import Claimed, ClaimStrategy, Request, Rule, Unknown
+from .gated import Gated
 from .single import Single
+from .turns import Turns
 from .window import Window
 
 STRATEGIES: dict[str, type[ClaimStrategy]] = {
@@ -28,4 +30,4 @@ def make_strategy(name: str, connection: Connection) -> ClaimStrategy:
     return STRATEGIES[name](connection)
 
 
-__all__ = ["STRATEGIES", "ClaimStrategy", "Claimed", "Request", "Rule", "Unknown", "make_strategy"]
+__all__ = ["STRATEGIES", "ClaimStrategy", "Claimed", "Gated", "Request", "Rule", "Turns", "Unknown", "make_strategy"]

@@ -94,7 +94,7 @@ class Batch(ClaimStrategy):
         been claimed, failed, and become pending with a later `run_at`, or have
         been removed and created with another type.
         """
-        filter = {"_id": {"$in": list(ids)}, **claimable(self._connection, request)}
+        filter = {"_id": {"$in": list(ids)}, **self._claimable(request)}
         try:
             with self._connection.call("claim", what=f"claiming {len(ids)} jobs"):
                 # By ids: the planner may prefer the claim index, and go through a backlog to find them.
@@ -102,6 +102,10 @@ class Batch(ClaimStrategy):
         except StoreUnavailable as error:
             return None, error
         return answer.modified_count, None
+
+    def _claimable(self, request: Request) -> Document:
+        """Return what must be true of a job to be claimed."""
+        return claimable(self._connection, request)
 
     def _carrying(
         self, token: str, ids: Sequence[str], jobs: Collection[Document], state: State

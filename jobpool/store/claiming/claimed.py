@@ -28,6 +28,7 @@ from pymongo.cursor import Cursor
 from ...backoff import Delays
 from ...executors import Executor
 from ...job import State
+from ...limits import Gate
 from ..connection import Connection
 from ..documents import Document
 from ..indexes import CLAIM_INDEX
@@ -72,6 +73,8 @@ class Request:
         pool: The name that is written on the jobs.
         lease: Seconds.
         starts: To have the jobs started as well, the rules of all types; None only claims them.
+        gates: What else is claimed, by type, and what has to be heeded of it; see `Turns`. The strategies
+            for one kind of types only do not look at it.
     """
 
     types: tuple[str, ...]
@@ -79,6 +82,7 @@ class Request:
     pool: str
     lease: float
     starts: Mapping[str, Rule] | None = None
+    gates: Mapping[str, Gate] | None = None
 
     @property
     def state(self) -> State:

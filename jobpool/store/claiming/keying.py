@@ -1,0 +1,125 @@
+"""Giving a key to pending jobs of limited types that have none.
+
+Whoever created them did not know the executor, or it had no limit then.
+A job without a key is in no index of keys, and so is claimed by nobody who
+heeds limits: that is what this is for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from pymongo import UpdateMany
+
+from ...job import State
+from ...limits import Gate
+from ..connection import Connection
+from ..documents import Document
+from ..indexes import CLAIM_INDEX, CLAIM_KEYS
+from .claimed import due
+
+#: Jobs that are looked at in one step.
+STEP = 1000
+#: Seconds: between two looks at what has become due, and between two steps of a round that is not the first.
+EVERY, ROUND_EVERY = 0.1, 1.0
+#: A job is seen so many seconds after it was due: its insert took that long, or the clock was behind.
+LATE = timedelta(seconds=1)
+_PENDING = {"state": State.PENDING.value}
+_NO_KEY = {"key": {"$exists": False}}
+
+
+class Keying:
+    """Finds such jobs and gives them keys. Threads: one (a pool's fetcher); all fields are its own.
+
+    Lost replies: everything may be repeated; a job that has a key keeps it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+        self._looked_at = 0.0
+        self._looked_up_to: datetime | None = None
+        self._places: dict[str, list[Any]] = {}
+        self._walked: set[str] = set()
+        self._step_at = 0.0
+
+    def give(self, lacking: Mapping[str, str], gates: Mapping[str, Gate]) -> dict[str, str]:
+        """Give keys to these pending jobs (type by id) and return the keys that they have now."""
+        with self._connection.call("claim", what=f"giving keys to {len(lacking)} jobs"):
+            read = self._jobs.find({"_id": {"$in": list(lacking)}, **_PENDING}, {"type": 1, "key": 1, "data": 1})
+            found = list(read.batch_size(len(lacking) + 1))
+            keys = {item["_id"]: _key_of(item, gates) for item in found if item["type"] in gates}
+            groups: dict[str, list[str]] = defaultdict(list)
+            for item in found:
+                if "key" not in item and item["_id"] in keys:
+                    groups[keys[item["_id"]]].append(item["_id"])
+            writes = [
+                UpdateMany({"_id": {"$in": ids}, **_PENDING, **_NO_KEY}, {"$set": {"key": key}})
+                for key, ids in groups.items()
+            ]
+            if writes:
+                self._jobs.bulk_write(writes, ordered=False)
+        return keys
+
+    def newly_due(self, types: tuple[str, ...], gates: Mapping[str, Gate]) -> None:
+        """Give keys to what has become due since the last look, wherever in the order it is."""
+        if time.monotonic() - self._looked_at < EVERY:
+            return
+        self._looked_at = time.monotonic()
+        with self._connection.call("claim", what="looking for due jobs without a key"):
+            now = self._connection.clock.now()
+            if self._looked_up_to is None:  # what was due before is the walk's
+                self._looked_up_to = now
+            since = self._looked_up_to - LATE
+            filter = {**due(self._connection, types), "run_at": {"$gt": since, "$lte": now}, **_NO_KEY}
+            read = self._jobs.find(filter, {"type": 1}).limit(STEP).batch_size(STEP + 1).hint(CLAIM_INDEX)
+            lacking = {item["_id"]: item["type"] for item in read}
+        if lacking:
+            self.give(lacking, gates)
+        if len(lacking) >= STEP:  # more at once than this is for
+            self._walked.clear()
+            self._places.clear()
+        self._looked_up_to = now
+
+    def walk(self, types: tuple[str, ...], gates: Mapping[str, Gate]) -> None:
+        """Look at the next of all pending jobs: the first time through, with every claim; later now and then."""
+        type = next((type for type in types if type not in self._walked), None)
+        if type is None:
+            if time.monotonic() - self._step_at < ROUND_EVERY:
+                return
+            type = next((type for type in types if type in self._places), types[0])
+        self._step_at = time.monotonic()
+        place = self._places.get(type) or [State.PENDING.value, type, MaxKey(), MinKey(), MinKey()]
+        end = [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
+        names = [name for name, _ in CLAIM_KEYS]
+        with self._connection.call("claim", what="looking for jobs without a key"):
+            read = self._jobs.find({}, dict.fromkeys(names, 1)).hint(CLAIM_INDEX)
+            read = read.min(list(zip(names, place, strict=True))).max(list(zip(names, end, strict=True)))
+            seen = list(read.limit(STEP).batch_size(STEP + 1))
+            ids = [item["_id"] for item in seen]
+            without = self._jobs.find({"_id": {"$in": ids}, **_PENDING, **_NO_KEY}, {"type": 1}) if ids else ()
+            lacking: dict[str, str] = {item["_id"]: item["type"] for item in without}
+        if lacking:
+            self.give(lacking, gates)
+        if len(seen) < STEP:
+            self._walked.add(type)
+            self._places.pop(type, None)
+            self._next_after(type, types)
+        else:
+            self._places[type] = [seen[-1][name] for name in names]
+
+    def _next_after(self, type: str, types: tuple[str, ...]) -> None:
+        """Have the next round begin with the type behind this one."""
+        behind = types[(types.index(type) + 1) % len(types)]
+        self._places[behind] = [State.PENDING.value, behind, MaxKey(), MinKey(), MinKey()]
+
+
+def _key_of(item: Document, gates: Mapping[str, Gate]) -> str:
+    key = item.get("key")
+    return key if isinstance(key, str) else gates[item["type"]].key_of(item["type"], item.get("data"))

@@ -1,0 +1,217 @@
+"""Which keys of limited types have due jobs, in turns, and which jobs of theirs are next.
+
+With few due jobs one read shows all of them. With many, of which all may be
+of one key, the server skips through the key index, from key to key: one key
+of the index for each. A page of keys is served once, then the next is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pymongo import ASCENDING
+
+from ...chance import RANDOM
+from ...limits import Gate
+from ..connection import Connection
+from ..documents import Document
+from ..indexes import CLAIM_INDEX, KEY_INDEX
+from .claimed import MAX_TYPES, ORDER, due
+from .keying import Keying
+
+#: Due jobs in one read: up to there all of them are seen, and so are their keys.
+HEAD = 1000
+#: Keys in one page. The server looks at up to 30,000 for it, in 40 ms, as it fills a buffer of its own.
+PAGE = 1000
+#: While there are more due jobs than `HEAD`, it is looked whether there still are so often (seconds).
+LOOK_AGAIN = 1.0
+#: What was read of a page is good for so long (seconds); then the heads of its keys are read anew.
+FRESH = 0.1
+#: A page without anything to claim is followed by the next after so many times as long as it took.
+RESTS = 10
+#: Keys of which more than the first job is read in one claim: a read each.
+MOST_READS = 16
+_BY_KEY = {"state": ASCENDING, "type": ASCENDING, "key": ASCENDING, "priority": -1, "run_at": ASCENDING}
+
+
+class Slot(NamedTuple):
+    """The jobs of one type and key."""
+
+    type: str
+    key: str
+
+
+@dataclass(slots=True)
+class Page:
+    """Some keys of a type that had due jobs when they were read, in the order to serve them."""
+
+    keys: list[str] = field(default_factory=list)
+    heads: dict[str, str] = field(default_factory=dict)
+    place: int = 0
+    cursor: str = ""
+    read_at: float = 0.0
+    rests_until: float = 0.0
+
+
+class Keys:
+    """Finds slots with due jobs. Threads: one (a pool's fetcher); all fields are its own.
+
+    Attributes:
+        complete: Whether the slots that `slots` returned last are all there are.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._jobs = connection.jobs
+        self._keying = Keying(connection)
+        self._pages: dict[str, Page] = {}
+        self._ids: dict[Slot, list[str]] = {}
+        self._many_until = 0.0
+        self._after: Slot | None = None
+        self._turn = 0
+        self.complete = True
+
+    def slots(self, gates: Mapping[str, Gate], blocked: Callable[[Slot], bool]) -> list[Slot]:
+        """Return slots with due jobs in the order of their turns, but for the blocked ones.
+
+        Raises:
+            StoreUnavailable: Nothing was changed, but for keys that jobs lacked.
+        """
+        types = self._types_of(gates)
+        if time.monotonic() >= self._many_until:
+            found = self._all(types, gates)
+            if found is not None:
+                self.complete = True
+                return self._in_turn([slot for slot in found if not blocked(slot)])
+            self._many_until = time.monotonic() + LOOK_AGAIN
+        self.complete = False
+        self._keying.newly_due(types, gates)
+        self._keying.walk(types, gates)
+        return self._of_pages(types, blocked)
+
+    def _types_of(self, gates: Mapping[str, Gate]) -> tuple[str, ...]:
+        """Return the types to look at now: all, unless they are more than one read takes."""
+        types = tuple(gates)
+        if len(types) <= MAX_TYPES:
+            return types
+        self._turn = (self._turn + MAX_TYPES) % len(types)
+        return (*types[self._turn :], *types[: self._turn])[:MAX_TYPES]
+
+    def _all(self, types: tuple[str, ...], gates: Mapping[str, Gate]) -> dict[Slot, list[str]] | None:
+        """Return all due jobs by slot, their order that of the claim; None if they are too many."""
+        with self._connection.call("claim", what="looking for due jobs of limited types"):
+            read = self._jobs.find(due(self._connection, types), {"type": 1, "key": 1}).sort(ORDER)
+            found = list(read.limit(HEAD).batch_size(HEAD + 1).hint(CLAIM_INDEX))
+        lacking = {item["_id"]: item["type"] for item in found if not isinstance(item.get("key"), str)}
+        given = self._keying.give(lacking, gates) if lacking else {}
+        self._ids = {}
+        for item in found:
+            key = item.get("key") if item["_id"] not in lacking else given.get(item["_id"])
+            if isinstance(key, str):
+                self._ids.setdefault(Slot(item["type"], key), []).append(item["_id"])
+        return self._ids if len(found) < HEAD else None
+
+    def _in_turn(self, slots: list[Slot]) -> list[Slot]:
+        """Return the slots from the one on that follows the last one served."""
+        slots.sort()
+        if self._after is None:
+            first = RANDOM.randrange(len(slots)) if slots else 0
+        else:
+            after = self._after
+            first = next((place for place, slot in enumerate(slots) if slot > after), 0)
+        return slots[first:] + slots[:first]
+
+    # --- many ---------------------------------------------------------------------------
+
+    def _of_pages(self, types: tuple[str, ...], blocked: Callable[[Slot], bool]) -> list[Slot]:
+        """Return the rest of the pages of all types, the types taking turns in being the first."""
+        slots: list[Slot] = []
+        first = self._turn = (self._turn + 1) % len(types)
+        for type in types[first:] + types[:first]:
+            page = self._pages.setdefault(type, Page())
+            rest = self._rest_of(page, type, blocked)
+            if not rest and time.monotonic() >= page.rests_until:
+                self._turn_over(page, type)
+                rest = self._rest_of(page, type, blocked)
+                if not rest:
+                    page.rests_until = time.monotonic() + RESTS * (time.monotonic() - page.read_at)
+            slots += rest
+        return slots
+
+    def _rest_of(self, page: Page, type: str, blocked: Callable[[Slot], bool]) -> list[Slot]:
+        slots = [Slot(type, key) for key in page.keys[page.place :]]
+        return [slot for slot in slots if not blocked(slot)]
+
+    def _turn_over(self, page: Page, type: str) -> None:
+        """Read the next page: the keys behind the last one, or from the first one on."""
+        page.read_at = time.monotonic()
+        heads = self._heads(type, {"$gt": page.cursor} if page.cursor else {"$gte": ""}, PAGE)
+        keys = sorted(heads)
+        first = RANDOM.randrange(len(keys)) if keys else 0
+        page.keys, page.heads, page.place = keys[first:] + keys[:first], heads, 0
+        page.cursor = keys[-1] if len(keys) >= PAGE else ""
+
+    def _heads(self, type: str, keys: Document, most: int) -> dict[str, str]:
+        """Return the first due job of each key: one key of the index for each, and none of their others."""
+        filter = {**due(self._connection, (type,)), "type": type, "key": keys}
+        pipeline = [
+            {"$match": filter},
+            {"$sort": _BY_KEY},
+            {"$group": {"_id": "$key", "id": {"$first": "$_id"}}},
+            {"$limit": most},
+        ]
+        with self._connection.call("claim", what="looking for keys with due jobs"):
+            found = self._jobs.aggregate(pipeline, hint=KEY_INDEX, batchSize=most + 1)
+            return {item["_id"]: item["id"] for item in found if isinstance(item["_id"], str)}
+
+    @property
+    def resting(self) -> bool:
+        """Whether no page is to be read now."""
+        return all(page.rests_until > time.monotonic() for page in self._pages.values())
+
+    def served(self, slots: Iterable[Slot]) -> None:
+        """Take note that these had their turn."""
+        for slot in slots:
+            self._after = slot
+            page = self._pages.get(slot.type)
+            if not self.complete and page is not None:
+                page.place = max(page.place, page.keys.index(slot.key, page.place) + 1)
+
+    def jobs_of(self, slots: list[Slot], most: Mapping[Slot, int], skips: int) -> dict[Slot, list[str]]:
+        """Return the ids of the next due jobs of each of `slots`, so many as `most` says.
+
+        Args:
+            skips: Where more are free to be taken than others would take: so many
+                batches behind the first are as good.
+        """
+        if self.complete:
+            return {slot: self._ids[slot][: most[slot]] for slot in slots if slot in self._ids}
+        deep = [slot for slot in slots if most[slot] > 1][:MOST_READS]
+        found = {slot: self._next(slot, most[slot], skips) for slot in deep}
+        for type in dict.fromkeys(slot.type for slot in slots):
+            shallow = [slot.key for slot in slots if slot.type == type and slot not in found]
+            for key, id in self._heads_of(type, shallow).items():
+                found[Slot(type, key)] = [id]
+        return {slot: found[slot] for slot in slots if found.get(slot)}
+
+    def _heads_of(self, type: str, keys: list[str]) -> Mapping[str, str]:
+        page = self._pages[type]
+        if not keys:
+            return {}
+        if time.monotonic() - page.read_at < FRESH:
+            return {key: page.heads[key] for key in keys}
+        return self._heads(type, {"$in": keys}, len(keys))
+
+    def _next(self, slot: Slot, most: int, skips: int) -> list[str]:
+        skipped = RANDOM.randrange(skips) * most if skips > 1 else 0
+        filter = {**due(self._connection, (slot.type,)), "key": {"$eq": slot.key}}
+        with self._connection.call("claim", what="looking for due jobs of a key"):
+            while True:
+                read = self._jobs.find(filter, {"_id": 1}).sort(ORDER).skip(skipped).limit(most)
+                found = [item["_id"] for item in read.batch_size(most + 1).hint(KEY_INDEX)]
+                if found or not skipped:
+                    return found
+                skipped = 0
