@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from .backlog import Backlog
 from .dependencies import FAIL
 from .job import Created, Job, State
+from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
 from .manager.scheduling import AsyncSchedules
@@ -251,9 +252,9 @@ class AsyncJobManager(Common[Core]):
         """
         return await self._asking.wait(id, timeout)
 
-    async def cancel(self, id: str) -> Job:
+    async def cancel(self, id: str, *, cascade: bool = False) -> Job:
         """Cancel a job and return it as it is then; see `JobManager.cancel`."""
-        return await self._asking.cancel(id)
+        return await self._asking.cancel(id, cascade=cascade)
 
     async def cancel_many(
         self,
@@ -264,9 +265,11 @@ class AsyncJobManager(Common[Core]):
         since: datetime | None = None,
         until: datetime | None = None,
         all: bool = False,
+        cascade: bool = False,
     ) -> Cancelled:
         """Cancel the jobs meant; see `JobManager.cancel_many`."""
-        return await self._asking.cancel_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
+        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
+        return await self._asking.cancel_many(all=all, cascade=cascade, **selected)
 
     async def pause(self, *types: str, reason: str | None = None) -> Paused:
         """Have no job started any more of `types`, of any type if none are given; see `JobManager.pause`."""
@@ -307,7 +310,7 @@ class AsyncJobManager(Common[Core]):
         until: datetime | None = None,
         all: bool = False,
     ) -> int:
-        """Delete the jobs meant that are neither claimed nor running; see `JobManager.remove_many`."""
+        """Delete the jobs meant that are neither claimed nor running, nor waited for; see `JobManager.remove_many`."""
         return await self._asking.remove_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
 
     async def ensure_indexes(self) -> list[str]:

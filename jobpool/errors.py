@@ -52,7 +52,7 @@ class ScheduleNotFound(JobpoolError, LookupError):
 
 
 class JobHeld(JobpoolError):
-    """The job is claimed or running, so it cannot be removed now. Nothing was changed."""
+    """The job is claimed or running, or others wait for it, so it cannot be removed now. Nothing was changed."""
 
 
 class WaitTimeout(JobpoolError, TimeoutError):

@@ -99,17 +99,17 @@ class Asking:
             looks.looked(began)
             await store.driver.pause(max(0.0, min(looks.next(), deadline) - time.monotonic()))
 
-    async def cancel(self, id: str) -> Job:
+    async def cancel(self, id: str, *, cascade: bool) -> Job:
         """Cancel a job, or ask who runs it to end it."""
         id = check_name(id, "id", longest=MAX_ID)
         store = await self._ready()
-        return await store.cancelling.cancel(id)
+        return await store.cancelling.cancel(id, cascade=cascade)
 
-    async def cancel_many(self, *, all: bool, **selected: Unpack[Selected]) -> Cancelled:
+    async def cancel_many(self, *, all: bool, cascade: bool, **selected: Unpack[Selected]) -> Cancelled:
         """Cancel the jobs meant."""
         selection = _meant("cancel_many", "cancels", all, Selection(**selected))
         store = await self._ready()
-        return await store.cancelling.cancel_many(selection)
+        return await store.cancelling.cancel_many(selection, cascade=cascade)
 
     async def pause(self, types: tuple[str, ...], reason: str | None) -> Paused:
         """Pause types, or everything."""
@@ -140,13 +140,13 @@ class Asking:
         """Delete a job that nobody holds."""
         id = check_name(id, "id", longest=MAX_ID)
         store = await self._ready()
-        return await store.queries.remove(id)
+        return await store.removing.remove(id)
 
     async def remove_many(self, *, all: bool, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds."""
         selection = _meant("remove_many", "deletes", all, Selection(**selected))
         store = await self._ready()
-        return await store.queries.remove_many(selection)
+        return await store.removing.remove_many(selection)
 
     async def ensure_indexes(self) -> list[str]:
         """Create what is missing of the indexes."""

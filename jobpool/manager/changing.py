@@ -16,7 +16,7 @@ from .looking import Looking
 class Changing(Looking):
     """Cancels and removes jobs."""
 
-    def cancel(self, id: str) -> Job:
+    def cancel(self, id: str, *, cascade: bool = False) -> Job:
         """Cancel a job and return it as it is then.
 
         Its `state` says what happened. ``cancelled``: it waited, or no executor
@@ -26,11 +26,18 @@ class Changing(Looking):
         can ask ``current_job().cancelled``. However that attempt ends, no other
         follows. Any other state: it was final before.
 
+        Jobs that wait for it (``create(..., after=)``) fail when it has ended so, or run
+        if they are to run in any case.
+
+        Args:
+            cascade: Cancel all that wait for it as well, at once, and those that wait for
+                these, and so on, whatever they are to do in such a case.
+
         Raises:
             JobNotFound: There is none.
             StoreUnavailable: It may or may not be cancelled. Repeating is safe.
         """
-        return remember(run(self._asking.cancel(id)), self)
+        return remember(run(self._asking.cancel(id, cascade=cascade)), self)
 
     def cancel_many(
         self,
@@ -41,17 +48,19 @@ class Changing(Looking):
         since: datetime | None = None,
         until: datetime | None = None,
         all: bool = False,
+        cascade: bool = False,
     ) -> Cancelled:
         """Cancel the jobs meant, as `cancel` does, and return how many were ended, and how many asked to end.
 
         Args:
             all: Must be True to cancel without any other argument.
+            cascade: As of `cancel`.
 
         Raises:
             StoreUnavailable: Some may be cancelled. Repeating goes on from there.
         """
         selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
-        return run(self._asking.cancel_many(all=all, **selected))
+        return run(self._asking.cancel_many(all=all, cascade=cascade, **selected))
 
     def purge(
         self,
@@ -81,7 +90,7 @@ class Changing(Looking):
         """Delete a job and return whether it was there. Its id may be created, and run, again.
 
         Raises:
-            JobHeld: It is claimed or running.
+            JobHeld: It is claimed or running, or other jobs wait for it.
         """
         return run(self._asking.remove(id))
 
@@ -95,7 +104,7 @@ class Changing(Looking):
         until: datetime | None = None,
         all: bool = False,
     ) -> int:
-        """Delete the jobs meant that are neither claimed nor running; return how many.
+        """Delete the jobs meant that are neither claimed nor running, nor waited for; return how many.
 
         Args:
             all: Must be True to delete without any other argument.

@@ -4,6 +4,9 @@ A claimed job whose executor was not called ends here as well: its holder's
 start then meets no job and the executor is not called. One that runs gets a
 mark. Its pool looks for the mark and tells the executor, and from then on no
 write makes it pending again: not a retry, a snooze, a release or the reaper.
+
+Jobs that wait for a cancelled one fail, or run if they are to run in any case;
+pools see to that. In a cascade they are cancelled instead, and before it.
 """
 
 from __future__ import annotations
@@ -15,16 +18,14 @@ from ..errors import JobNotFound, StoreUnavailable
 from ..job import Claim, Job, State
 from ..names import listed, shown
 from .apart import CONFLICT, apart, in_parts, waited_in_vain
+from .cascading import END, NOT_STARTED, ROUND, Cascading
 from .connection import Connection
-from .documents import CLAIM_MARKS, Document, expiry, to_job
+from .documents import Document, to_job
 from .driver import Session
 from .queries import Selection
 
-_WAITING = {"$in": [State.PENDING.value, State.CLAIMED.value]}
 _TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
 _ASK: Document = {"$currentDate": {"cancel_requested_at": True}}
-#: Jobs cancelled in one statement: a lost reply leaves this many in doubt.
-ROUND = 2000
 #: Between two looks a job may start, or be retried. One that does so for ever is busy, and the caller may repeat.
 LOOKS = 20
 
@@ -34,7 +35,8 @@ class Cancelled:
     """What cancelling several jobs did.
 
     Attributes:
-        ended: Jobs that waited, or were claimed and not started: they are cancelled.
+        ended: Jobs that waited, or were claimed and not started: they are cancelled. In a
+            cascade also those that waited for one of the jobs meant.
         asked: Jobs that run: their executors are told within about a second.
     """
 
@@ -48,23 +50,35 @@ class Cancelling:
     Lost replies: every statement may be repeated and then changes nothing more.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, cascading: Cascading) -> None:
         self._connection = connection
+        self._cascading = cascading
         self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    async def cancel(self, id: str) -> Job:
+    async def cancel(self, id: str, *, cascade: bool = False) -> Job:
         """Cancel one job and return it as it is then: cancelled, asked to end, or final before.
+
+        Args:
+            cascade: Also cancel all that wait for it, and for those, and so on.
 
         Raises:
             JobNotFound: It does not exist.
             StoreUnavailable: It may or may not be cancelled. Repeating is safe. Also if it is being
                 completed in a transaction that was open for all of the time.
         """
+        if cascade:
+            await self._cascading.cancel_followers([id])
+        job = await self._cancel(id)
+        if cascade:  # those who came to wait before it had ended, or was asked to
+            await self._cascading.cancel_followers([id])
+        return job
+
+    async def _cancel(self, id: str) -> Job:
         wanted: Document = {"_id": {"$eq": id}}
         with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
             for _ in range(LOOKS):
-                await self._call(self._jobs.update_one, {**wanted, "state": _WAITING}, _END)
+                await self._call(self._jobs.update_one, {**wanted, "state": NOT_STARTED}, END)
                 await self._call(self._jobs.update_one, {**wanted, **_TO_BE_ASKED}, _ASK)
                 document = await self._call(self._jobs.find_one, wanted)
                 if document is None:
@@ -74,15 +88,19 @@ class Cancelling:
                     break
         return job
 
-    async def cancel_many(self, selection: Selection) -> Cancelled:
+    async def cancel_many(self, selection: Selection, *, cascade: bool = False) -> Cancelled:
         """Cancel the jobs meant, a round at a time, those that wait first.
+
+        Args:
+            cascade: Also cancel all that wait for one of them, and for those, and so on.
 
         Raises:
             StoreUnavailable: Some may be cancelled. Repeating goes on from there. Jobs that an open
                 transaction has written (see `CurrentJob.complete`) hold up no others.
         """
         wanted = selection.filter()
-        ended = await self._round(wanted)
+        ended = await self._cascading.cancel_followers_of(wanted) if cascade else 0
+        ended += await self._round(wanted)
         asked, blocked = await self._ask(wanted)
         ended += await self._round(wanted)  # once more: a retry may have come in between
         if blocked:
@@ -123,12 +141,12 @@ class Cancelling:
         ended = 0
         while True:
             with self._connection.call("cancel", what="cancelling jobs"):
-                waiting: Document = {"$and": [wanted, {"state": _WAITING}]}
+                waiting: Document = {"$and": [wanted, {"state": NOT_STARTED}]}
                 found = await self._call(self._jobs.find(waiting, {"_id": 1}).limit(ROUND).to_list)
                 if not found:
                     return ended
-                here: Document = {"_id": {"$in": [job["_id"] for job in found]}, "state": _WAITING}
-                ended += (await self._call(self._jobs.update_many, here, _END)).modified_count
+                here: Document = {"_id": {"$in": [job["_id"] for job in found]}, "state": NOT_STARTED}
+                ended += (await self._call(self._jobs.update_many, here, END)).modified_count
 
     async def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
         """Return those of the running `claims` that somebody wants to end."""
@@ -141,9 +159,3 @@ class Cancelling:
             found = await self._call(self._jobs.find(filter, {"claim": 1}).to_list)
         tokens = {document["_id"]: document["claim"] for document in found}
         return {claim for claim in claims if tokens.get(claim.id) == claim.token}
-
-
-_END: list[Document] = [
-    {"$set": {"state": State.CANCELLED.value, "finished_at": "$$NOW", "expire_at": expiry("$keep_cancelled")}},
-    {"$unset": list(CLAIM_MARKS)},
-]

@@ -9,6 +9,7 @@ from pymongo.collection import Collection
 
 from ..observer import Observer
 from .cancelling import Cancelling
+from .cascading import Cascading
 from .census import Census
 from .connection import Connection
 from .contact import Contact
@@ -20,6 +21,7 @@ from .linking import Linking
 from .presence import Presence
 from .purging import Purging
 from .queries import Queries
+from .removing import Removing
 from .schedules import Schedules
 from .settings import Settings
 
@@ -48,7 +50,8 @@ class Core:
         self.linking = Linking(self._connection, self.followers)
         self.creation = Creation(self._connection, self.linking)
         self.queries = Queries(self._connection)
-        self.cancelling = Cancelling(self._connection)
+        self.cancelling = Cancelling(self._connection, Cascading(self._connection, self.followers))
+        self.removing = Removing(self._connection, self.followers)
         self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)

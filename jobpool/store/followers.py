@@ -71,6 +71,15 @@ class Followers:
             found |= dict.fromkeys(job["_id"] for job in await self._call(cursor.to_list))
         return list(found)
 
+    async def waited_for(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids for which somebody waits; call it within `Connection.call`."""
+        those: Document = {"$setIntersection": ["$waits_for", {"$literal": list(ids)}]}
+        found: set[str] = set()
+        for some in chunks(ids, ROUND):
+            cursor = self._jobs.find(waits_for_any(some), {"_id": 0, "ids": those}).hint(WAITS_INDEX)
+            found.update(id for job in await self._call(cursor.to_list) for id in job["ids"])
+        return found
+
 
 def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     """Yield the items so many at a time."""

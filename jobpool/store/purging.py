@@ -15,7 +15,8 @@ from .queries import Selection
 
 #: Jobs of one statement; a lost reply leaves this many in doubt.
 ROUND = 2000
-_FINAL = {"$in": sorted(FINAL)}
+#: Those who wait for a job have to be told first how it ended; a pool does so within about a second.
+_FINAL: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$exists": False}}
 
 
 class Purging:
@@ -33,7 +34,8 @@ class Purging:
         """Delete the jobs meant that have been final for `older_than` seconds; return how many.
 
         A round at a time, so that no statement runs into the time limit. A
-        job that is revived between look and delete is left alone.
+        job that is revived between look and delete is left alone, and so is
+        one for which others still wait.
 
         Raises:
             StoreUnavailable: Some may be deleted. Repeating goes on from there.
@@ -41,13 +43,13 @@ class Purging:
         purged = 0
         with self._connection.call("purge", what="asking the server's time"):
             latest = await self._connection.now() - timedelta(seconds=older_than)
-        old: Document = {"$and": [selection.filter(), {"state": _FINAL, "finished_at": {"$lte": latest}}]}
+        old: Document = {"$and": [selection.filter(), {**_FINAL, "finished_at": {"$lte": latest}}]}
         while True:
             with self._connection.call("purge", what="purging jobs"):
                 found = await self._call(self._jobs.find(old, {"_id": 1}).limit(ROUND).to_list)
                 if not found:
                     return purged
-                here: Document = {"_id": _ids(found), "state": _FINAL, "finished_at": {"$lte": latest}}
+                here: Document = {"_id": _ids(found), **_FINAL, "finished_at": {"$lte": latest}}
                 purged += (await self._call(self._jobs.delete_many, here)).deleted_count
 
     async def expire_results(self) -> int:

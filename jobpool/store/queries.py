@@ -1,4 +1,4 @@
-"""Reading and removing jobs."""
+"""Reading jobs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
-from ..errors import InvalidConfiguration, InvalidJob, JobHeld, JobNotFound
-from ..job import HELD, Job, State
+from ..errors import InvalidConfiguration, InvalidJob, JobNotFound
+from ..job import Job, State
 from ..names import MAX_ID, check_instant, check_name, shown
 from .connection import Connection
 from .documents import Document, to_job
-
-_NOT_HELD = {"$nin": sorted(HELD)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +75,7 @@ def _state(value: State | str) -> str:
 
 
 class Queries:
-    """Reads, and removal of what nobody holds. Threads: any; no state of its own."""
+    """Reads. Threads: any; no state of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -109,25 +107,3 @@ class Queries:
         """Return how many jobs there are."""
         with self._connection.call("count", what="counting jobs"):
             return await self._call(self._jobs.count_documents, selection.filter())
-
-    async def remove(self, id: str) -> bool:
-        """Delete a job that nobody holds; return whether it was there.
-
-        Raises:
-            JobHeld: It is claimed or running. Without its document, the same
-                id could be created and run a second time beside it.
-        """
-        with self._connection.call("remove", what=f"removing job {shown(id)}"):
-            gone = await self._call(self._jobs.delete_one, {"_id": {"$eq": id}, "state": _NOT_HELD})
-            if gone.deleted_count:
-                return True
-            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, {"state": 1})
-        if stored is None:
-            return False
-        raise JobHeld(f"job {shown(id)} is {stored['state']}; it can be removed when it is not held any more")
-
-    async def remove_many(self, selection: Selection) -> int:
-        """Delete the jobs meant that nobody holds; return how many."""
-        wanted: Document = {"$and": [selection.filter(), {"state": _NOT_HELD}]}
-        with self._connection.call("remove", what="removing jobs"):
-            return (await self._call(self._jobs.delete_many, wanted)).deleted_count

@@ -10,6 +10,7 @@ import pytest
 
 from jobpool import JobManager, State, WorkerPool
 from jobpool.errors import InvalidConfiguration, InvalidJob, JobHeld, JobNotFound, PoolStateError, WaitTimeout
+from jobpool.store.indexes import INDEXES
 
 from ..conftest import Jobs, MakeManager
 from ..waiting import PATIENCE
@@ -141,7 +142,7 @@ def test_indexes_are_made_once_and_foreign_ones_are_left_alone(make_manager: Mak
     manager = make_manager()
     manager.count()
     names = set(jobs.index_information())
-    ours = {f"jobpool_{name}" for name in ("claim", "lease", "expire", "failed", "result")}
+    ours = {model.document["name"] for model in INDEXES}
     assert {"_id_", "data.mine_1", *ours} == names
     assert manager.ensure_indexes() == []
     jobs.drop_index("jobpool_failed")

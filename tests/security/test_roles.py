@@ -16,6 +16,7 @@ from pymongo import MongoClient
 
 from jobpool import JobManager, WorkerPool
 from jobpool.errors import DuplicateJob, IndexMismatch, StoreRefused
+from jobpool.store.indexes import INDEXES
 
 from ..waiting import PATIENCE, until
 from .servers import SecuredMongo
@@ -148,7 +149,7 @@ def install(cast: Cast) -> None:
     manager = cast.manager(INSTALLER)
     manager.ensure_indexes()
     assert manager.ensure_indexes() == []
-    assert len(cast.jobs.index_information()) == 6
+    assert len(cast.jobs.index_information()) == len(INDEXES) + 1
 
 
 def _stored(type: str, id: str) -> dict[str, Any]:
