@@ -11,6 +11,7 @@ from .executors import LONGEST_LIMIT, SHORTEST_LIMIT
 from .names import check_int, check_name, check_seconds, shown
 
 DAY = 86400.0
+MAX_THREADS = MAX_STUCK = 1000
 
 
 class PoolOptions(TypedDict, total=False):
@@ -94,7 +95,7 @@ class PoolConfig:
             object.__setattr__(self, "name", check_name(self.name, "pool name"))
         except ValueError as error:
             raise InvalidConfiguration(str(error)) from None
-        check_int(self.threads, "threads", 1, 1000)
+        check_int(self.threads, "threads", 1, MAX_THREADS)
         check_int(self.queue_size, "queue_size", 1, 100_000)
         check_int(self.batch_size, "batch_size", 1, 10_000)
         check_seconds(self.lease, "lease", 1, DAY)
@@ -107,7 +108,7 @@ class PoolConfig:
             check_seconds(self.longest_run, "longest_run", 0.1, 365 * DAY)
         if self.stuck_after is not None:
             check_seconds(self.stuck_after, "stuck_after", SHORTEST_LIMIT, LONGEST_LIMIT)
-        check_int(self.most_stuck, "max_stuck", 0, 1000)
+        check_int(self.most_stuck, "max_stuck", 0, MAX_STUCK)
         if not isinstance(self.strategy, str):
             raise InvalidConfiguration(f"strategy must be a str, not {type(self.strategy).__name__}")
         if not isinstance(self.push, bool):

@@ -87,5 +87,8 @@ class Observer:
     def pool_started(self, pool: str, types: tuple[str, ...], gauges: Callable[[], PoolGauges]) -> None:
         """A pool that runs `types` is up; `gauges` may be called until `pool_stopped` with the same callable."""
 
+    def types_added(self, types: tuple[str, ...]) -> None:
+        """A pool that is up is about to run `types` as well."""
+
     def pool_stopped(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
         """A pool has ended."""

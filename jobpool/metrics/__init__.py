@@ -169,11 +169,7 @@ class Metrics(Observer):
             self._pools.setdefault(pool, []).append(gauges)
         for name, gauge in self._gauges.items():
             gauge.labels(pool).set_function(partial(self._sum, pool, name))
-        for type in map(self._type, types):
-            for outcome in OUTCOMES:
-                self.jobs.attempts(type, outcome)
-            for result in ("requeued", "failed", "cancelled"):
-                self.jobs.reaped_jobs(type, result)
+        self.types_added(types)
         for result in ("full", "partial", "empty", "contended", "error"):
             self.pools.claims(pool, result)
         for source in ("push", "local", "poll", "missed"):
@@ -189,6 +185,14 @@ class Metrics(Observer):
             self.pools.blocked,
         ):
             family(pool)
+
+    def types_added(self, types: tuple[str, ...]) -> None:
+        """Show the counters of these types from 0 on."""
+        for type in map(self._type, types):
+            for outcome in OUTCOMES:
+                self.jobs.attempts(type, outcome)
+            for result in ("requeued", "failed", "cancelled"):
+                self.jobs.reaped_jobs(type, result)
 
     def pool_stopped(self, pool: str, gauges: Callable[[], PoolGauges]) -> None:
         """Show the pool no more; what it counted stays."""

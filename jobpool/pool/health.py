@@ -139,9 +139,9 @@ def _workers(parts: Parts, now: float) -> str | None:
     if hanging:
         return f"{hanging} of {workers.threads} threads hang between two jobs, for longer than the lease"
     running = workers.running()
-    if limit is not None and len(running) == workers.threads:
+    if limit is not None and len(running) >= workers.threads:
         given_up = [held for held in running if held.lost and now - held.running_since > limit]
-        if len(given_up) == workers.threads:
+        if len(given_up) >= workers.threads:
             return f"all {workers.threads} threads run jobs that were given up after longest_run, {limit:g} s"
     return None
 

@@ -18,13 +18,17 @@ class Pace:
     is taken. So a pool of many short jobs works from a deep queue, and one of
     long jobs takes a job when it can run it.
 
-    Threads: `observe` by one thread (the recorder); reading from any.
+    Threads: `observe` by one thread (the recorder); `resize` and reading from any.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._by_type: dict[str, float] = {}
         self._mean: float | None = None
+
+    def resize(self, threads: int) -> None:
+        """Count with so many threads from now on."""
+        self._threads = threads
 
     def observe(self, type: str, seconds: float) -> None:
         """Take note that an executor of `type` ran for `seconds`."""
