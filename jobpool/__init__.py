@@ -8,7 +8,7 @@ from .backoff import Backoff
 from .config import PoolConfig
 from .current import CurrentJob, current_job
 from .executors import Executor
-from .job import Created, Job, JobError, State, Stuck
+from .job import Created, CreatedBatch, Job, JobError, State, Stuck
 from .job_logs import JobLogFilter
 from .limits import Limit
 from .progress import LogLine, Progress
@@ -26,6 +26,7 @@ __all__ = [
     "Cancel",
     "Cancelled",
     "Created",
+    "CreatedBatch",
     "CurrentJob",
     "Executor",
     "Job",

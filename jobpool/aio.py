@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .backlog import Backlog
-from .dependencies import FAIL
-from .job import Created, Job, State
+from .dependencies import FAIL, RUN
+from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
@@ -201,6 +201,21 @@ class AsyncJobManager(Common[Core]):
         """The schedules that are stored; as `JobManager.schedules`, whose methods are coroutines here."""
         return AsyncSchedules(self)
 
+    async def create_batch(
+        self,
+        jobs: Iterable[JobLike] | AsyncIterable[JobLike],
+        *,
+        then: JobLike,
+        on_failure: str = RUN,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+    ) -> CreatedBatch:
+        """Create jobs, and one that runs when all of them are done; see `JobManager.create_batch`."""
+        theirs = cast("Any", session)
+        return await self._creating.create_batch(
+            jobs, then, on_failure=on_failure, on_duplicate=on_duplicate, session=theirs
+        )
+
     async def get(self, id: str) -> Job:
         """Return a snapshot of one job, or raise `JobNotFound`."""
         return await self._asking.get(id)
@@ -310,7 +325,7 @@ class AsyncJobManager(Common[Core]):
         until: datetime | None = None,
         all: bool = False,
     ) -> int:
-        """Delete the jobs meant that are neither claimed nor running, nor waited for; see `JobManager.remove_many`."""
+        """Delete the jobs meant that nobody holds or waits for; see `JobManager.remove_many`."""
         return await self._asking.remove_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
 
     async def ensure_indexes(self) -> list[str]:

@@ -11,7 +11,7 @@ from .names import MAX_ID, check_name, shown
 #: The job fails when one that it waits for ends without success, or runs then as well.
 FAIL, RUN = "fail", "run"
 ON_FAILURE = (FAIL, RUN)
-#: Jobs that one may wait for. Their ids are in its document, twice: as they were given, and as they are still waited for.
+#: Jobs that one may wait for. Their ids are in its document twice: as given, and as still waited for.
 MAX_AFTER = 20_000
 #: Bytes of all of them: twice so much has to leave room for the data.
 MAX_AFTER_BYTES = 2 * 1024 * 1024

@@ -180,3 +180,22 @@ class Created:
     duplicates: int
     revived: int
     ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedBatch:
+    """What `create_batch` did.
+
+    Attributes:
+        jobs: How many are new, and their ids in the order given.
+        callback: The job that runs when all of them are done; its ``created``
+            says whether it is new.
+    """
+
+    jobs: Created
+    callback: Job
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the jobs, in the order given, without that of the callback."""
+        return self.jobs.ids

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..dependencies import in_order, waited_for
 from ..errors import InvalidJob
 from ..executors import Executors
-from ..job import Created, Job, State
+from ..job import Created, CreatedBatch, Job, State
 from ..middleware import Chain, creating
 from ..names import check_int, shown
 from ..observer import Observer
@@ -21,6 +21,7 @@ from ..store.documents import Document, new_document
 from ..store.driver import Session
 from ..tracing import Producing as ProducingSpan
 from ..tracing import StoredContext, Tracing
+from .callbacks import callback_of
 
 JobLike = Mapping[str, Any]
 
@@ -193,6 +194,30 @@ class Creating:
                 while taken := await _taken(source, batch_size):
                     await batches.create(batches.checked(taken))
         return batches.outcome()
+
+    async def create_batch(
+        self,
+        jobs: Iterable[JobLike] | AsyncIterable[JobLike],
+        then: JobLike,
+        *,
+        on_failure: str,
+        on_duplicate: str,
+        session: Session | None,
+    ) -> CreatedBatch:
+        """Create jobs, and then the one that runs after them; all is checked before the first is stored."""
+        if isinstance(jobs, Mapping | str) or not isinstance(jobs, self._manager.store.driver.iterables):
+            raise InvalidJob(f"create_batch takes an iterable of mappings, not {type(jobs).__name__}")
+        listed: list[JobLike] = list(jobs) if isinstance(jobs, Iterable) else [job async for job in jobs]
+        ids: list[str] = []
+        for start in range(0, len(listed), CREATE_BATCH):
+            ids += [_requested(job, self._manager).job_id for job in listed[start : start + CREATE_BATCH]]
+            await self._manager.store.driver.pause(0)
+        executors, limit = self._manager.executors, self._manager.data_limit
+        callback = callback_of(then, ids, on_failure, executors, limit)
+        created = await self.create_many(
+            listed, on_duplicate=on_duplicate, session=session, batch_size=CREATE_BATCH
+        )
+        return CreatedBatch(created, await self._create(callback, on_duplicate, session))
 
     async def _ready_for(self, session: Session | None) -> Core:
         """Return the store, once it can take what comes."""

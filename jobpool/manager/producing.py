@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, overload
 
-from ..dependencies import FAIL
-from ..job import Created, Job
+from ..dependencies import FAIL, RUN
+from ..job import Created, CreatedBatch, Job
 from ..store.creation import KEEP
 from ..store.driver import Session, run
 from ..waitable import remember
@@ -132,6 +132,39 @@ class Producing(Looking):
             jobs, on_duplicate=on_duplicate, session=session, batch_size=batch_size
         )
         return run(creating)
+
+    def create_batch(
+        self,
+        jobs: Iterable[JobLike],
+        *,
+        then: JobLike,
+        on_failure: str = RUN,
+        on_duplicate: str = KEEP,
+        session: Session | None = None,
+    ) -> CreatedBatch:
+        """Create up to 20,000 jobs, and one that runs when all of them are done.
+
+        The callback finds their ids in its `Job.after`. It is created last, so
+        a batch whose creator died in between has none: calling again with the
+        same arguments creates what is missing.
+
+        Args:
+            jobs: Mappings, as of `create_many`. If there are none, the callback runs at once.
+            then: The callback, as a mapping. Its default id is made of type, data and
+                the ids of the jobs.
+            on_failure: ``"run"`` runs it also when jobs have failed or were cancelled;
+                ``"fail"`` fails it as soon as one has.
+
+        Raises:
+            InvalidJob: Something cannot be accepted. Nothing was written.
+            StoreUnavailable: Some may be stored. Calling again is safe.
+        """
+        creating = self._creating.create_batch(
+            jobs, then, on_failure=on_failure, on_duplicate=on_duplicate, session=session
+        )
+        created = run(creating)
+        remember(created.callback, self)
+        return created
 
 
 __all__ = ["CREATE_BATCH", "Producing", "document_of"]
