@@ -14,11 +14,12 @@ from ..middleware import Chain
 from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
-from ..store.claiming import Claimed, Request, Unknown
+from ..store.claiming import Claimed, Request, Turns, Unknown
 from .flag import Flag
 from .giving_back import GivingBack
 from .held import Held, HeldJobs, holding
 from .queue import ClaimedQueue
+from .reaper import reap
 from .room import Room, Rooms
 from .service import Service, jitter
 from .serving import Serving
@@ -94,8 +95,9 @@ class Fetcher(Service):
         self._idle = idle
         self._pushed_since = pushed_since
         self._middleware = middleware
-        self._strategy = store.strategy(config.strategy)
-        self._for_news = store.strategy("single")
+        self._gated = store.gated()
+        self._strategy = Turns(store.strategy(config.strategy), self._gated)
+        self._for_news = Turns(store.strategy("single"), self._gated)
         self._unknown: list[Unknown] = []
         self._room = Flag()
         self._news = Flag()
@@ -147,8 +149,28 @@ class Fetcher(Service):
         self._report_wakeup(claimed)
         if claimed.documents:
             self._poll = FIRST_POLL
-        if claimed.drained:
+        if self._gated.expired:
+            self._reap()
+        elif claimed.drained:
             self._wait_for_news()
+
+    def freed(self, gone: list[Held]) -> None:
+        """Hear which jobs are held no more: others may have waited for their places. Threads: any."""
+        gates = self._served.gates
+        if gates is None:
+            return
+        waited = False
+        for held in gone:
+            gate, key = gates.get(held.type), held.document.get("key")
+            if gate is not None and key is not None:
+                waited |= self._gated.freed(gate.owner, key)
+        if waited:
+            self.wake("place")
+
+    def _reap(self) -> None:
+        """Take back what holds the places of a limit although its lease is over; it counts until then."""
+        self._gated.reopen()
+        reap(self._store, self.observer)
 
     def _turn_to_others(self) -> None:
         """Take note that others are to be claimed now, and let go of what came meanwhile and is not."""
@@ -225,7 +247,7 @@ class Fetcher(Service):
         strategy = self._for_news if self._for_one else self._strategy
         self._singles = max(0, self._singles - 1)
         starts = served.rules if room.starts else None
-        request = Request(served.claimed, room.jobs, config.name, config.lease, starts)
+        request = Request(served.plain, room.jobs, config.name, config.lease, starts, served.gates)
         began = time.monotonic()
         try:
             claimed = strategy.claim(request)
@@ -273,12 +295,14 @@ class Fetcher(Service):
         return [held for held in jobs if held.type in wanted]
 
     def _wait_for_news(self) -> None:
-        if not len(self._held):
+        held_back = self._served.gates is not None and self._gated.waits
+        if not len(self._held) and not held_back:
             self.drained.set()
         self.waiting = True
         self._idle()
         try:
-            woken = self._wait(min(self._poll * jitter(), self._until_disowned()))
+            again_in = self._gated.again_in if held_back else inf
+            woken = self._wait(min(self._poll * jitter(), self._until_disowned(), again_in))
         finally:
             self.waiting = False
         self._woken_by = self._source if woken else "poll"
@@ -313,6 +337,7 @@ class Fetcher(Service):
         until = self._store.clock.now() - PUSH_TIME
         return sum(
             document["fence"] == 1
+            and "key" not in document  # such a one may have waited for its turn
             and document["run_at"] <= document["created_at"]
             and since < document["created_at"] < until
             for document in claimed.documents

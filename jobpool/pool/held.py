@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,8 @@ class HeldJobs:
         self._overdue: dict[Held, None] = {}
         self._abandoned: list[Held] = []
         self._emptied = Flag()
+        #: Hears what is held no more, outside of the lock; set before the first job comes.
+        self.on_gone: Callable[[list[Held]], None] | None = None
 
     def add(self, jobs: Iterable[Held]) -> None:
         """Take `jobs` in."""
@@ -195,6 +197,8 @@ class HeldJobs:
                     continue
                 gone.append(held)
             self._tell_if_empty_locked()
+        if gone and self.on_gone is not None:
+            self.on_gone(gone)
         return gone
 
     def lose(self, jobs: Iterable[Held]) -> list[Held]:
@@ -215,6 +219,8 @@ class HeldJobs:
                     self._overdue[held] = None
                 lost.append(held)
             self._tell_if_empty_locked()
+        if lost and self.on_gone is not None:
+            self.on_gone(lost)
         return lost
 
     def abandon(self) -> list[Held]:

@@ -122,6 +122,7 @@ class Parts:
             middleware=host.middleware,
         )
         self.settings = Settings(name, store, observer, self.serving, self.turned)
+        self.held.on_gone = self.fetcher.freed
         self.listener = self._listener("local")
         self.pushed = self._listener("push")
         #: In the order of their start: nobody claims before everything behind it runs.

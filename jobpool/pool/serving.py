@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..config import PoolConfig
 from ..executors import Executors
+from ..limits import Gate
 from ..pauses import Pause, Paused
 from ..store.claiming import Rule
 from .time_limits import shortest_limit
@@ -22,6 +23,8 @@ class Served:
         paused: What is paused, as far as the pool knows; of any type.
         claimed: Those of `types` that the fetcher asks for: jobs of others are not begun.
         wanted: The same, to be looked up.
+        plain: Those of `claimed` that have neither keys nor limits.
+        gates: What is to be heeded of the others, by type; None if there are none.
         rules: What the executors of `claimed` allow.
         results: Whether one of `types` has results whose time ends.
         shortest: The shortest limit in seconds of what runs here, or may still run since it was removed.
@@ -31,6 +34,8 @@ class Served:
     paused: Paused
     claimed: tuple[str, ...]
     wanted: frozenset[str]
+    plain: tuple[str, ...]
+    gates: Mapping[str, Gate] | None
     rules: Mapping[str, Rule]
     results: bool
     shortest: float
@@ -77,12 +82,15 @@ class Serving:
     def _served(self, types: tuple[str, ...], paused: Paused, shortest: float) -> Served:
         executors = self._executors
         claimed = tuple(type for type in types if self.why(type, paused) is None)
+        gates = {type: gate for type in claimed if (gate := executors.gate(type)) is not None}
         kept = [retention for type in types if (retention := executors[type].retention) is not None]
         return Served(
             types=types,
             paused=paused,
             claimed=claimed,
             wanted=frozenset(claimed),
+            plain=tuple(type for type in claimed if type not in gates),
+            gates=gates or None,
             rules={type: Rule.of(executors[type]) for type in claimed},
             results=any(retention.result is not None for retention in kept),
             shortest=min(shortest, shortest_limit(types, executors, self._config)),

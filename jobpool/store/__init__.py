@@ -9,7 +9,7 @@ from pymongo.collection import Collection
 
 from ..observer import Observer
 from ..trouble import Trouble
-from .claiming import ClaimStrategy, make_strategy
+from .claiming import ClaimStrategy, Gated, make_strategy
 from .completing import Completing
 from .core import Core
 from .driver import Session, run
@@ -67,6 +67,10 @@ class Store(Core):
     def strategy(self, name: str) -> ClaimStrategy:
         """Return a new claim strategy, for the use of one thread."""
         return make_strategy(name, self._connection)
+
+    def gated(self) -> Gated:
+        """Return a new strategy for jobs of types with keys or limits, for the use of one thread."""
+        return Gated(self._connection)
 
     def watch(self, max_await: float) -> Watch:
         """Return an open change stream, for the use of one thread."""

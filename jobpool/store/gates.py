@@ -212,16 +212,14 @@ class Gates:
             waits[name] = _seconds_to_token(item, wants[name], now)
         return waits
 
-    def holders(
-        self, gate: Gate, keys: Collection[str] | None, session: ClientSession | None = None
-    ) -> Holders:
+    def holders(self, gate: Gate, keys: Collection[str] | None, session: ClientSession | None = None) -> Holders:
         """Count the jobs that are held, of these keys or of all.
 
         Args:
             session: The one of the lock, for a count that may be relied on.
         """
         wanted: Document = {"$gte": ""} if keys is None else {"$in": list(keys)}
-        pipeline = [
+        pipeline: list[Document] = [
             {"$match": {"type": {"$in": list(gate.types)}, "key": wanted, "lease_until": {"$gt": NEVER}}},
             {"$group": {"_id": "$key", "jobs": {"$sum": 1}, "first": {"$min": "$lease_until"}}},
         ]
@@ -273,7 +271,12 @@ def _lock_update(want: Want, token: str) -> list[Document]:
             }
         },
         {"$set": {"tokens": _filled("$tokens", "$refilled_at", "$$NOW", limit, limit.tokens)}},
-        {"$set": {"reserved": {"$max": [0, {"$min": [{"$floor": "$tokens"}, want.most]}]}, "refilled_at": "$$NOW"}},
+        {
+            "$set": {
+                "reserved": {"$max": [0, {"$min": [{"$floor": "$tokens"}, want.most]}]},
+                "refilled_at": "$$NOW",
+            }
+        },
         {
             "$set": {
                 **lock,
@@ -310,5 +313,3 @@ def _filled(tokens: Any, since: Any, until: Any, limit: Limit, most: Any) -> Doc
     """Return the expression of what a bucket holds that had `tokens` at `since`."""
     passed = {"$max": [0, {"$subtract": [until, since]}]}
     return {"$min": [most, {"$add": [tokens, {"$multiply": [passed, limit.per_millisecond]}]}]}
-
-

@@ -87,6 +87,12 @@ class Gated(Window):
                 self._rests_until = 0.0
         return self.waits
 
+    def reopen(self) -> None:
+        """Take note that places may have become free; `expired` begins anew."""
+        self.expired = False
+        self._freed += 1
+        self._shut = {name: shut for name, shut in self._shut.copy().items() if not shut.full}
+
     @property
     def rests(self) -> bool:
         """Whether it found everything full a moment ago."""
@@ -96,7 +102,9 @@ class Gated(Window):
     def again_in(self) -> float:
         """Return in how many seconds what is held back may go through without a place becoming free; or infinity."""
         now = time.monotonic()
-        return min((max(0.0, shut.until - now) for shut in self._shut.copy().values() if not shut.full), default=inf)
+        return min(
+            (max(0.0, shut.until - now) for shut in self._shut.copy().values() if not shut.full), default=inf
+        )
 
     # --- the claim ------------------------------------------------------------------------
 
@@ -160,13 +168,15 @@ class Gated(Window):
                 if wait > 0:
                     self._shut[name] = _Shut(time.monotonic() + min(wait, LONGEST_WAIT), full=False)
         return [
-            slot for slot in slots if not any(name in self._shut for name, _ in names_of(gates[slot.type], slot.key))
+            slot
+            for slot in slots
+            if not any(name in self._shut for name, _ in names_of(gates[slot.type], slot.key))
         ]
 
     def _turn_of(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> list[Slot]:
         """Return the slots whose turn it is; of a type that has places left for a few, no more keys than that."""
         left: dict[GateName, int] = {}
-        turn = []
+        turn: list[Slot] = []
         for slot in slots:
             if len(turn) == limit:
                 break
@@ -274,7 +284,9 @@ class Gated(Window):
 
     def _checked(self, claimed: Claimed) -> Claimed:
         """Return a claim without jobs that are not what they were when they were found: removed, and created anew."""
-        fit = [document for document in claimed.documents if Slot(document["type"], document["key"]) in self._chosen]
+        fit = [
+            document for document in claimed.documents if Slot(document["type"], document["key"]) in self._chosen
+        ]
         if len(fit) == len(claimed.documents):
             return claimed
         others = tuple(document["_id"] for document in claimed.documents if document not in fit)
@@ -347,7 +359,8 @@ def _shares(limit: int, gates: Mapping[str, Gate], turn: list[Slot]) -> dict[Slo
     """Return how many jobs each slot may have of this claim."""
     share = ceil(limit / len(turn))
     return {
-        slot: min(share, *(limit.most for _, limit in names_of(gates[slot.type], slot.key)), share) for slot in turn
+        slot: min(share, *(limit.most for _, limit in names_of(gates[slot.type], slot.key)), share)
+        for slot in turn
     }
 
 

@@ -96,7 +96,7 @@ class Keying:
             type = next((type for type in types if type in self._places), types[0])
         self._step_at = time.monotonic()
         place = self._places.get(type) or [State.PENDING.value, type, MaxKey(), MinKey(), MinKey()]
-        end = [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
+        end: list[Any] = [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
         names = [name for name, _ in CLAIM_KEYS]
         with self._connection.call("claim", what="looking for jobs without a key"):
             read = self._jobs.find({}, dict.fromkeys(names, 1)).hint(CLAIM_INDEX)

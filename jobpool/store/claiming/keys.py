@@ -157,7 +157,7 @@ class Keys:
     def _heads(self, type: str, keys: Document, most: int) -> dict[str, str]:
         """Return the first due job of each key: one key of the index for each, and none of their others."""
         filter = {**due(self._connection, (type,)), "type": type, "key": keys}
-        pipeline = [
+        pipeline: list[Document] = [
             {"$match": filter},
             {"$sort": _BY_KEY},
             {"$group": {"_id": "$key", "id": {"$first": "$_id"}}},
