@@ -14,7 +14,7 @@ from ..store import Store
 from ..store.driver import run
 from .coroutines import Coroutines
 from .held import Stage, tell_to_end
-from .workers import Seated
+from .seating import Seated
 
 logger = bounded_logger_of(__name__)
 

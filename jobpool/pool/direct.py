@@ -24,10 +24,10 @@ from .host import Host
 from .reaper import reap
 from .reports import Reports
 from .resolver import resolve_all
+from .seating import Seated
 from .service import FIRST_PAUSE, Service, jitter
 from .time_limits import TimeLimits
 from .watchdog import LOOK_EVERY, Watchdog
-from .workers import Seated
 
 R = TypeVar("R")
 NAME = "run"

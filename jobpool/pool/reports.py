@@ -13,7 +13,7 @@ from ..progress import Report
 from ..store import Store
 from .completion import being_completed
 from .held import Held, Stage
-from .workers import Seated
+from .seating import Seated
 
 logger = bounded_logger_of(__name__)
 

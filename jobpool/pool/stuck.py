@@ -18,8 +18,8 @@ from ..store import Store
 from .completion import being_completed
 from .coroutines import Coroutines
 from .held import Held, Stage
+from .seating import Seated
 from .stacks import stack_of
-from .workers import Seated
 
 logger = bounded_logger_of(__name__)
 

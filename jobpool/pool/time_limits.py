@@ -14,9 +14,9 @@ from ..names import LISTED, shown
 from ..signals import TimedOut
 from .coroutines import Coroutines
 from .held import Held, Stage, tell_to_end
+from .seating import Seated
 from .stacks import stack_of
 from .stuck import runs
-from .workers import Seated
 
 logger = bounded_logger_of(__name__)
 

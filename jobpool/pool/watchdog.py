@@ -7,8 +7,8 @@ from typing import Protocol
 
 from ..observer import Observer
 from ..store import Store
+from .seating import Seated
 from .service import Periodic
-from .workers import Seated
 
 #: Seconds between two looks; a limit of less than twice that is looked for more often.
 LOOK_EVERY = 0.5

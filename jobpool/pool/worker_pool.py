@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Unpack
 
 from ..backlog import View
-from ..config import PoolOptions, config_of
+from ..config import PoolConfig, PoolOptions, config_of
 from ..errors import ForkedProcess, InvalidConfiguration, PoolStateError
 from ..hooks import logger_of
 from ..logs import bounded_logger_of
@@ -18,6 +18,7 @@ from ..names import LISTED, listed, shown
 from ..observer import PoolGauges
 from ..pauses import Paused
 from . import at_exit
+from .adjusting import Adjusting
 from .endpoint import Endpoint
 from .flag import Flag
 from .health import Health, health_in_fork, health_of
@@ -67,7 +68,7 @@ class WorkerPool(Endpoint):
 
     def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Unpack[PoolOptions]) -> None:
         super().__init__()
-        self.config = config_of(options)
+        config = config_of(options)
         if isinstance(types, str):
             raise InvalidConfiguration(f"types must be several names, not the str {types!r}")
         self._manager = manager
@@ -81,7 +82,8 @@ class WorkerPool(Endpoint):
         self._given: list[Held] = []
         self._stuck: list[Held] = []
         self._stopped = Flag()
-        self._parts = Parts(manager, self.config, manager.executors.select(tuple(types or ())))
+        self._parts = Parts(manager, config, manager.executors.select(tuple(types or ())))
+        self._adjusting = Adjusting(manager, self._parts)
 
     # --- life ---------------------------------------------------------------------------
 
@@ -265,6 +267,53 @@ class WorkerPool(Endpoint):
         logger.warning("the main thread ended without stopping pool %s; stopping it", shown(self.config.name))
         self.stop()
 
+    # --- changes while it runs ----------------------------------------------------------
+
+    def resize(self, threads: int) -> None:
+        """Have so many threads from now on, 1 to 1000.
+
+        More begin at once. Of fewer, those that are too many end when they
+        have no job in hand; until then more jobs run than there should be
+        threads. No job is interrupted. An executor may call it.
+
+        Raises:
+            PoolStateError: The pool does not run, or stops; or so many threads cannot be
+                started, and it has as many as could be: see `config`.
+        """
+        self._check_process()
+        if not self._running:
+            raise PoolStateError(
+                f"cannot resize pool {self.config.name!r}: it is {self.state} and its threads are not there"
+            )
+        self._adjusting.resize(threads)
+
+    def add_types(self, *types: str) -> tuple[str, ...]:
+        """Run these types as well, from now on; return all that it runs.
+
+        Each needs an executor: register one that is missing with
+        `JobManager.executor`. What it runs already stays as it is. An executor may call it.
+
+        Raises:
+            UnknownType: One has no executor here. Nothing was changed.
+            PoolStateError: The pool drains or stops, or has.
+        """
+        self._check_claims("add_types to")
+        return self._adjusting.add(types)
+
+    def remove_types(self, *types: str) -> tuple[str, ...]:
+        """Claim no jobs of these types any more; return what it still runs, which may be nothing.
+
+        What runs goes on. What waits here for a thread is given back, no
+        attempt spent: when this returns or, of a claim that was on its way, when that is
+        answered. Other pools are not told. An executor may call it.
+
+        Raises:
+            UnknownType: One has no executor here. Nothing was changed.
+            PoolStateError: The pool drains or stops, or has.
+        """
+        self._check_claims("remove_types from")
+        return self._adjusting.remove(types)
+
     # --- what others see ----------------------------------------------------------------
 
     @property
@@ -273,6 +322,11 @@ class WorkerPool(Endpoint):
         if self._stopped.is_set():
             return "stopped"
         return "stopping" if "stop" in self._calls else self._life
+
+    @property
+    def config(self) -> PoolConfig:
+        """Its settings, with the threads that it has now."""
+        return self._adjusting.config
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -322,6 +376,11 @@ class WorkerPool(Endpoint):
                 f"pool {self.config.name!r} was made in process {self._pid} and cannot run in a fork of it; "
                 "make a JobManager and a pool here"
             )
+
+    def _check_claims(self, what: str) -> None:
+        self._check_process()
+        if self.state not in ("new", "started"):
+            raise PoolStateError(f"cannot {what} pool {self.config.name!r}: it is {self.state}")
 
     def _check_not_stopping_here(self, what: str) -> None:
         """Refuse a signal handler above the frame that stops already: the error makes that one hurry."""

@@ -6,13 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from concurrent.futures import wait
+from enum import Enum
 
 from ..current import log_fields
 from ..logs import bounded_logger_of
 from ..names import shown
 from .held import Held
+from .seating import Seat, Seated, Seating
 
 logger = bounded_logger_of(__name__)
 
@@ -22,38 +23,10 @@ IDLE_END = 2.0
 STALLED_AFTER = 1.0
 
 
-class Seated(NamedTuple):
-    """A job on its thread, since when (monotonic)."""
+class _Word(Enum):
+    """Comes to a thread instead of a job: it is to look whether there are too many."""
 
-    held: Held
-    since: float
-    thread: threading.Thread
-
-
-class _Seat:
-    """What one worker thread does. Written by that thread only, read by any.
-
-    It waits, or it has a job in hand, or it is between the two, where it should
-    not be for long: `since` is when that began, or when the job in hand did.
-    """
-
-    __slots__ = ("busy_seconds", "given_up", "held", "loop", "replaced", "since", "thread", "waits")
-
-    def __init__(self) -> None:
-        self.held: Held | None = None
-        self.loop: Future[None] | None = None
-        self.given_up = self.replaced = False
-        self.waits = True
-        self.since = 0.0
-        self.busy_seconds = 0.0
-        self.thread: threading.Thread | None = None
-
-    def look(self) -> Seated | None:
-        """Return what goes on here, if anything."""
-        held, since, thread = self.held, self.since, self.thread
-        if held is None or thread is None or held is not self.held:  # `since` may be of the next one
-            return None
-        return Seated(held, since, thread)
+    LOOK = "look"
 
 
 class Workers:
@@ -61,15 +34,11 @@ class Workers:
 
     A long loop per thread instead of a task per job: a job costs one queue
     operation, and the interpreter's exit, which refuses new tasks, does not
-    matter.
-
-    A thread whose executor does not end, although it should, is replaced:
-    another one takes its seat, and it ends when it comes back from its job.
+    matter. Who sits where is up to `Seating`.
 
     Fields: `taken_at` is written by all workers (the latest wins, which is
     meant), `low_water` by who hands over, `_last_words` by `stop`. `_lock` guards
-    who sits: `_seats` and `_replaced`, tuples that are replaced whole, and
-    `_former_seconds`. Everything else is immutable after `start`.
+    `_words`, how many are on their way to idle threads. Everything else is immutable.
 
     Args:
         max_stuck: How many threads may be replaced at a time.
@@ -83,67 +52,56 @@ class Workers:
         freed: Callable[[], None],
         max_stuck: int = 0,
     ) -> None:
-        self.threads = threads
-        self.max_stuck = max_stuck
         self.taken_at = time.monotonic()
         #: At so few jobs that wait for a thread it is time for more.
         self.low_water = 0
         self._handle = handle
         self._freed = freed
-        self._ready: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # a signal handler may stop the pool on top of who looks
-        self._seats = tuple(_Seat() for _ in range(threads))
-        self._replaced: tuple[_Seat, ...] = ()
-        self._former_seconds = 0.0
-        self._executor = ThreadPoolExecutor(threads + max_stuck, thread_name_prefix=f"jobpool-{name}-worker")
+        self._ready: queue.SimpleQueue[Held | _Word | None] = queue.SimpleQueue()
+        self._seating = Seating(threads, max_stuck, name, self._loop)
+        self._lock = threading.RLock()  # a signal handler may resize the pool on top of who does
+        self._words = 0
         self._last_words = 0
 
     def start(self) -> None:
         """Start all threads."""
-        for seat in self._seats:
-            seat.loop = self._executor.submit(self._loop, seat)
+        self._seating.start()
+
+    def resize(self, threads: int, max_stuck: int) -> None:
+        """Have so many threads from now on: more at once, fewer as some come back from their jobs.
+
+        Raises:
+            PoolStateError: They were told to end, or so many threads cannot be started; there are some more then.
+        """
+        too_many = self._seating.resize(threads, max_stuck)
+        with self._lock:
+            self._words += too_many
+        for _ in range(too_many):
+            self._ready.put(_Word.LOOK)
 
     def replace(self, held: Held) -> bool:
-        """Let another thread take the place of the one that runs `held`; False if it has to go without it.
-
-        Its executor was told to end, and its outcome is settled without it.
-        """
-        with self._lock:
-            seat = next((seat for seat in self._seats if seat.held is held), None)
-            if seat is None:
-                return True  # it has come back
-            seat.given_up = True
-            return self._replace_locked(seat)
-
-    def _replace_locked(self, seat: _Seat) -> bool:
-        if len(self._replaced) >= self.max_stuck or self._last_words:
-            return False
-        other = _Seat()
-        try:
-            other.loop = self._executor.submit(self._loop, other)
-        except RuntimeError:  # the interpreter ends, or there can be no more threads
-            return False
-        seat.replaced = True
-        self._former_seconds += seat.busy_seconds + time.monotonic() - seat.since
-        self._replaced = (*self._replaced, seat)
-        self._seats = (*(one for one in self._seats if one is not seat), other)
-        return True
+        """As `Seating.replace`."""
+        return self._seating.replace(held)
 
     def stuck_threads(self) -> list[str]:
         """Return the names of threads that were given up and have not come back."""
-        with self._lock:
-            given_up = [*self._replaced, *(seat for seat in self._seats if seat.given_up)]
-        return [seat.thread.name for seat in given_up if seat.thread is not None and seat.thread.is_alive()]
+        stuck = self._seating.stuck()
+        return [seat.thread.name for seat in stuck if seat.thread is not None and seat.lives()]
+
+    @property
+    def threads(self) -> int:
+        """How many there should be; for a while there may be more."""
+        return self._seating.threads
 
     @property
     def replaced(self) -> int:
         """How many threads have been replaced and have not come back."""
-        return len(self._replaced)
+        return len(self._seating.replaced)
 
     @property
     def irreplaceable(self) -> int:
         """How many threads should be replaced and were not, as too many are already."""
-        return sum(seat.given_up for seat in self._seats)
+        return self._seating.irreplaceable
 
     def hand(self, jobs: list[Held]) -> None:
         """Queue started jobs for the threads; never waits."""
@@ -154,16 +112,16 @@ class Workers:
     def recall(self, stays: Callable[[Held], bool] | None = None) -> list[Held]:
         """Take back what no thread has taken yet, but for what `stays`. Each job has exactly one taker."""
         jobs: list[Held] = []
-        kept: list[Held | None] = []
+        kept: list[Held | _Word | None] = []  # with the words to the threads, which stay
         while True:
             try:
                 held = self._ready.get_nowait()
             except queue.Empty:
                 break
-            if held is None:  # the word to end, always the last: it stays
-                kept.append(None)
-                break
-            (kept if stays is not None and stays(held) else jobs).append(held)
+            if not isinstance(held, Held) or (stays is not None and stays(held)):
+                kept.append(held)
+            else:
+                jobs.append(held)
         for one in kept:
             self._ready.put(one)
         return jobs
@@ -176,33 +134,32 @@ class Workers:
         """
         self._last_words += 1
         self._ready.put(None)  # each thread that ends hands it on to the next
-        self._executor.shutdown(wait=False)
+        self._seating.close()
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        with self._lock:
-            seats, replaced = self._seats, self._replaced  # of whom nobody waits for the outcome
+        seats = self._seating.seats  # for the outcome of those that were replaced nobody waits
         wait([seat.loop for seat in seats if seat.loop is not None and not seat.given_up], timeout)
-        for seat in seats:
+        for seat in (*seats, *self._seating.dismissed()):
             if seat.thread is not None and seat.held is None:
                 seat.thread.join(IDLE_END)  # it has only the word to end before it
-        return not any(seat.thread is not None and seat.thread.is_alive() for seat in (*seats, *replaced))
+        return not any(map(Seat.lives, (*seats, *self._seating.replaced)))
 
     def running(self) -> list[Held]:
         """Return the jobs whose executors run now."""
-        return [held for seat in self._seats if (held := seat.held) is not None]
+        return [held for seat in self._seating.seats if (held := seat.held) is not None]
 
     def seated(self) -> list[Seated]:
         """Return the jobs whose executors run now, with their threads."""
-        return [seated for seat in self._seats if (seated := seat.look()) is not None]
+        return [seated for seat in self._seating.seats if (seated := seat.look()) is not None]
 
     @property
     def ready(self) -> int:
         """How many started jobs wait for a thread."""
-        return max(0, self._ready.qsize() - self._last_words)
+        return max(0, self._ready.qsize() - self._words - self._last_words)
 
     @property
     def busy(self) -> int:
         """How many threads run an executor."""
-        return sum(seat.held is not None for seat in self._seats)
+        return sum(seat.held is not None for seat in self._seating.seats)
 
     @property
     def free(self) -> int:
@@ -217,74 +174,66 @@ class Workers:
 
     def busy_seconds(self) -> float:
         """Return the thread time spent in executors so far, the running ones included."""
-        now = time.monotonic()
-        with self._lock:
-            seats, former = self._seats, self._former_seconds
-        done = former + sum(seat.busy_seconds for seat in seats)
-        return done + sum(now - seat.since for seat in seats if seat.held is not None)
+        return self._seating.busy_seconds()
 
     def longest_running(self) -> float:
         """Return for how many seconds the longest running executor has run; 0 when idle."""
         now = time.monotonic()
-        return max((now - seat.since for seat in self._seats if seat.held is not None), default=0.0)
+        return max((now - seat.since for seat in self._seating.seats if seat.held is not None), default=0.0)
 
     @property
     def ended(self) -> int:
         """How many threads were there and have ended."""
-        return sum(seat.loop is not None and seat.loop.done() for seat in self._seats)
+        return sum(seat.loop is not None and seat.loop.done() for seat in self._seating.seats)
 
     def between_jobs(self, since: float) -> int:
         """Return how many threads have neither had a job in hand nor waited for one since a monotonic instant."""
-        seats = [seat for seat in self._seats if seat.held is None and not seat.waits]
+        seats = [seat for seat in self._seating.seats if seat.held is None and not seat.waits]
         return sum(seat.since < since for seat in seats)
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is one of the threads."""
-        with self._lock:
-            seats = (*self._seats, *self._replaced)
-        return any(seat.thread is threading.current_thread() for seat in seats)
+        return any(seat.thread is threading.current_thread() for seat in self._seating.everybody())
 
-    def _loop(self, seat: _Seat) -> None:
+    def _loop(self, seat: Seat) -> None:
         seat.thread = threading.current_thread()
-        with self._lock:
-            if seat not in self._seats:  # its thread could not be started at first, and nobody counts on it
-                return
+        if not self._seating.takes(seat):
+            return
         while (held := self._ready.get()) is not None:
-            seat.since = self.taken_at = time.monotonic()
-            seat.waits = False
-            seat.held = held
-            held.running_since = seat.since
-            try:
-                self._handle(held)
-            except BaseException:  # a worker thread outlives everything
-                logger.exception(
-                    "an error of jobpool itself with job %s, please report it; its lease ends it",
-                    shown(held.claim.id),
-                    extra=log_fields(held),
-                )
-            finally:
-                now = time.monotonic()
-                seat.busy_seconds += now - seat.since
-                seat.since = now
-                stays = self._leave(seat, held)
-            if not stays:
+            if held is _Word.LOOK:
+                if self._ends_idle(seat):
+                    return
+            elif not self._run(seat, held):
                 return
-            self._freed()  # only now does `free` count this thread
-            seat.waits = True
         self._ready.put(None)
 
-    def _leave(self, seat: _Seat, held: Held) -> bool:
-        """Note that the thread is done with `held`; False if it has been replaced, and is to end."""
-        if held.told is None:  # nobody who was not told is replaced
-            seat.held = None
-            return True
+    def _ends_idle(self, seat: Seat) -> bool:
         with self._lock:
-            seat.held = None
-            seat.given_up = False
-            if not seat.replaced:
-                return True
-            self._replaced = tuple(other for other in self._replaced if other is not seat)
-            waiting = next((other for other in self._seats if other.given_up), None)
-            if waiting is not None:  # there is room for one more
-                self._replace_locked(waiting)
+            self._words -= 1
+        return self._seating.is_too_many(seat)
+
+    def _run(self, seat: Seat, held: Held) -> bool:
+        """Run one job; return whether the thread goes on."""
+        seat.since = self.taken_at = time.monotonic()
+        seat.waits = False
+        seat.held = held
+        held.running_since = seat.since
+        try:
+            self._handle(held)
+        except BaseException:  # a worker thread outlives everything
+            logger.exception(
+                "an error of jobpool itself with job %s, please report it; its lease ends it",
+                shown(held.claim.id),
+                extra=log_fields(held),
+            )
+        finally:
+            now = time.monotonic()
+            seat.busy_seconds += now - seat.since
+            seat.since = now
+            stays = self._seating.leave(seat, held)
+        if not stays:
             return False
+        stays = not self._seating.is_too_many(seat)
+        self._freed()  # only now does `free` count this thread
+        seat.waits = stays
+        return stays

@@ -1,0 +1,79 @@
+"""Changing a pool that runs: how many threads it has, and which types it runs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from ..config import PoolConfig
+from ..errors import InvalidConfiguration
+from ..hooks import logger_of
+from ..names import LISTED, listed, shown
+from .host import Host
+from .parts import Parts
+
+logger = logger_of(__name__)
+
+
+class Adjusting:
+    """Changes the parts of one pool; `WorkerPool` says what its methods do, and when they may be called.
+
+    Threads: any. `_lock` keeps changes in one order, and bears a signal handler on top of itself.
+    """
+
+    def __init__(self, host: Host, parts: Parts) -> None:
+        self._host = host
+        self._parts = parts
+        self._pool = shown(parts.config.name, LISTED)
+        self._lock = threading.RLock()
+
+    @property
+    def config(self) -> PoolConfig:
+        """The settings, with the threads there are now."""
+        config, threads = self._parts.config, self._parts.workers.threads
+        return config if config.threads == threads else replace(config, threads=threads)
+
+    def resize(self, threads: int) -> None:
+        """Have so many threads."""
+        parts, wanted = self._parts, replace(self._parts.config, threads=threads)  # checks it
+        with self._lock:
+            before = parts.workers.threads
+            try:
+                parts.workers.resize(threads, wanted.most_stuck)
+            finally:
+                parts.pace.resize(parts.workers.threads)
+        if threads != before:
+            logger.info("pool %s: %d threads instead of %d", self._pool, threads, before)
+        parts.starter.wake()
+        parts.fetcher.make_room()
+        parts.census.card_changed()
+
+    def add(self, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Run these types as well."""
+        types = self._chosen("add_types", types)
+        self._host.executors.check_isolated(types)
+        self._host.observer.types_added(types)
+        return self._turn(types, ())
+
+    def remove(self, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Run these types no more."""
+        return self._turn((), self._chosen("remove_types", types))
+
+    def _chosen(self, name: str, types: tuple[str, ...]) -> tuple[str, ...]:
+        if not types:
+            raise InvalidConfiguration(f"{name} needs at least one type")
+        return self._host.executors.select(types)
+
+    def _turn(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
+        serving = self._parts.serving
+        with self._lock:
+            before = serving.now.types
+            if more:
+                serving.add(more)
+            if gone:
+                serving.remove(gone)
+            now = serving.now.types
+        if now != before:
+            logger.info("pool %s: runs %s now", self._pool, listed(now) or "no type")
+            self._parts.turned()
+        return now
