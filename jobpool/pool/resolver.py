@@ -27,6 +27,8 @@ REST = 2.0
 CREATORS = 5.0
 #: Seconds between two sweeps, and how many times longer than its last one it rests at least.
 SWEEPS, SWEEP_REST = 300.0, 100.0
+#: Seconds for which ended jobs are left out of the looks whose followers are told of many together.
+KEPT_FOR = 0.5
 
 
 class Resolver(Service):
@@ -44,6 +46,8 @@ class Resolver(Service):
         self._released = released
         self._woken = Flag()
         self._used_at = -LATELY
+        self._kept: set[str] = set()
+        self._kept_until = 0.0
         self._look_at = self._creators_at = self._sweep_at = time.monotonic()
 
     def wake(self) -> None:
@@ -67,9 +71,15 @@ class Resolver(Service):
 
     def _look(self, now: float) -> bool:
         """Do what is due; return whether there is more to be done at once."""
-        resolved = run(self._store.resolving.resolve())
+        if now >= self._kept_until:
+            self._kept.clear()
+        resolved = run(self._store.resolving.resolve(self._kept))
+        if resolved.kept:
+            self._kept_until = self._kept_until if self._kept else now + KEPT_FOR * jitter()
+            self._kept |= resolved.kept
         if resolved.ended:
             self._used_at = now
+        if resolved.changed:
             self._released()
         if now >= self._creators_at:
             self._complete()
@@ -93,6 +103,6 @@ class Resolver(Service):
 def resolve_all(store: Store) -> bool:
     """Pass on everything there is now, for those who run jobs without a pool; return whether that changed a job."""
     changed = 0
-    while (resolved := run(store.resolving.resolve())).ended:
+    while (resolved := run(store.resolving.resolve(paced=False))).ended:
         changed += resolved.changed
     return changed > 0

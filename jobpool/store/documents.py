@@ -33,7 +33,7 @@ CLAIM_MARKS = ("claim", "pool", "lease_until")
 LIFE_MARKS = (
     *(*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"),
     *("snoozes", "snoozed_by", "progress", "logs", "checkpoint", "result_error", "result_until"),
-    *("cancel_requested_at", "cancel_reason", "keep_failed", "waits_for", "linking"),
+    *("cancel_requested_at", "cancel_reason", "keep_failed", "waits_for", "linking", "told_at"),
 )
 
 

@@ -26,6 +26,12 @@ from .indexes import WAITS_INDEX
 GONE = "gone"
 #: Ended jobs of one command; a lost reply leaves their followers in doubt, and repeating it is safe.
 ROUND = 1000
+#: A job that waits for more others than this is wide: each word to it rewrites the list, some 80 bytes an id,
+#: in the server's log as well. So its words wait for each other: one in so many milliseconds for each id that
+#: is left, but never for more than this share of the job's age. The last words find a short list.
+WIDE = 200
+PACE = 1
+SHARE = 0.05
 
 _T = TypeVar("_T")
 
@@ -41,7 +47,7 @@ class Followers:
         self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    async def settle(self, ends: Mapping[str, str]) -> int:
+    async def settle(self, ends: Mapping[str, str], *, paced: bool = False) -> int:
         """Tell all who wait for them that these jobs have ended; return how many jobs that changed.
 
         A job fails with ``DependencyFailed`` as soon as one that it waits for
@@ -50,6 +56,7 @@ class Followers:
 
         Args:
             ends: By id, the final state, or ``gone``.
+            paced: Leave out the wide ones that heard of others a moment ago.
 
         Raises:
             StoreUnavailable: Some may have been told. Repeating goes on from there.
@@ -59,7 +66,7 @@ class Followers:
         changed, rest = 0, iter(ends.items())
         while some := dict(islice(rest, ROUND)):
             with self._connection.call("resolve", what=f"telling those who wait for {len(some)} jobs"):
-                answer = await self._call(self._jobs.bulk_write, list(_writes(some)), ordered=False)
+                answer = await self._call(self._jobs.bulk_write, list(_writes(some, paced)), ordered=False)
             changed += answer.modified_count
         return changed
 
@@ -73,7 +80,7 @@ class Followers:
 
     async def waited_for(self, ids: Sequence[str]) -> set[str]:
         """Return those of the ids for which somebody waits; call it within `Connection.call`."""
-        those: Document = {"$setIntersection": ["$waits_for", {"$literal": list(ids)}]}
+        those: Document = {"$setIntersection": [_WAITS, {"$literal": list(ids)}]}
         found: set[str] = set()
         for some in chunks(ids, ROUND):
             cursor = self._jobs.find(waits_for_any(some), {"_id": 0, "ids": those}).hint(WAITS_INDEX)
@@ -93,7 +100,7 @@ def waits_for_any(ids: Sequence[str]) -> Document:
     return {"waits_for": {"$in": list(ids)}, "state": State.WAITING.value}
 
 
-def _writes(ends: Mapping[str, str]) -> Iterator[UpdateMany]:
+def _writes(ends: Mapping[str, str], paced: bool) -> Iterator[UpdateMany]:
     """Yield the statements, each of which is right by itself and whatever happens between two of them.
 
     A job that was created a moment ago may be met by the last statement alone:
@@ -101,33 +108,56 @@ def _writes(ends: Mapping[str, str]) -> Iterator[UpdateMany]:
     """
     well = [id for id, end in ends.items() if end == State.SUCCEEDED]
     ill = {id: end for id, end in ends.items() if end != State.SUCCEEDED}
+    due = {"$expr": _PACED} if paced else {}
     for id, end in ill.items():
         fails: Document = {**waits_for_any([id]), "on_failure": {"$exists": False}}
         yield UpdateMany(fails, _failure(id, end), hint=WAITS_INDEX)
     if ill:
-        yield UpdateMany({**waits_for_any([*ill]), "on_failure": RUN}, _without([*ill]), hint=WAITS_INDEX)
+        yield UpdateMany({**waits_for_any([*ill]), "on_failure": RUN, **due}, _without([*ill]), hint=WAITS_INDEX)
     if well:
-        yield UpdateMany(waits_for_any(well), _without(well), hint=WAITS_INDEX)
+        yield UpdateMany({**waits_for_any(well), **due}, _without(well), hint=WAITS_INDEX)
 
 
+# Somebody else may have written what is no array or no date, and an error would stop all of a statement.
+_WAITS: Document = {"$cond": [{"$isArray": ["$waits_for"]}, "$waits_for", []]}
+_TOLD_AT: Document = {"$ifNull": ["$told_at", "$created_at"]}
+#: True of a follower that may be told, see `WIDE`.
+_PACED: Document = {
+    "$or": [
+        {"$lte": [{"$size": _WAITS}, WIDE]},
+        {"$ne": [{"$type": "$created_at"}, "date"]},
+        {"$ne": [{"$type": _TOLD_AT}, "date"]},
+        {"$gt": [_TOLD_AT, "$$NOW"]},  # another server's clock
+        {
+            "$gte": [
+                {"$subtract": ["$$NOW", _TOLD_AT]},
+                {
+                    "$min": [
+                        {"$multiply": [PACE, {"$size": _WAITS}]},
+                        {"$multiply": [SHARE, {"$subtract": ["$$NOW", "$created_at"]}]},
+                    ]
+                },
+            ]
+        },
+    ]
+}
 _DONE: Document = {"$eq": ["$waits_for", []]}
 
 
-def _if_done(then: object, otherwise: str) -> Document:
+def _if_done(then: object, otherwise: object) -> Document:
     return {"$cond": [_DONE, then, otherwise]}
 
 
 def _without(ids: list[str]) -> list[Document]:
     """Return the update that waits for these no more, and for nothing if they were the last."""
-    # Somebody else may have written what is no array, and an error would stop all of a statement.
-    waits: Document = {"$cond": [{"$isArray": ["$waits_for"]}, "$waits_for", []]}
     return [
-        {"$set": {"waits_for": {"$setDifference": [waits, {"$literal": ids}]}}},
+        {"$set": {"waits_for": {"$setDifference": [_WAITS, {"$literal": ids}]}}},
         {
             "$set": {
                 "state": _if_done(State.PENDING.value, "$state"),
                 "run_at": _if_done({"$max": ["$run_at", "$$NOW"]}, "$run_at"),
                 "linking": _if_done("$$REMOVE", "$linking"),
+                "told_at": _if_done("$$REMOVE", "$$NOW"),
             }
         },
         {"$set": {"waits_for": _if_done("$$REMOVE", "$waits_for")}},

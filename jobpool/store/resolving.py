@@ -7,14 +7,16 @@ asks for a waiting job by itself, however many there are.
 
 The steps, after each of which a pool may die, and which several may take at
 once: look for ended jobs that are followed; tell those who wait for them
-(see `followers`); take the marks away that were seen in the look. A job that
-came to wait in between has set another mark, which stays.
+(see `followers`); look who waits all the same, as one who waits for very many
+is not told of each at once; take the marks of all others away that were seen
+in the first look. A job that came to wait in between has set another mark,
+which stays.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bson import ObjectId
@@ -39,16 +41,18 @@ class Resolved:
 
     Attributes:
         ended: How many jobs that others waited for had ended.
+        kept: The ids of those for which somebody still waits: to be passed on later.
         changed: How many of these others it changed; some may still wait for others.
     """
 
     ended: int
     changed: int
+    kept: frozenset[str] = frozenset()
 
     @property
     def more(self) -> bool:
         """Whether there may be more to do at once: of the round, or by what it changed."""
-        return self.ended >= ROUND or self.changed > 0
+        return self.ended >= ROUND or (self.changed > 0 and not self.kept)
 
 
 class Resolving:
@@ -66,23 +70,33 @@ class Resolving:
         #: Links what creators have left that died; see there.
         self.complete_old = linking.complete_old
 
-    async def resolve(self) -> Resolved:
+    async def resolve(self, leave: Collection[str] = (), *, paced: bool = True) -> Resolved:
         """Pass on the ends of a round of followed jobs; where none has ended that is a look at an empty index.
+
+        Args:
+            leave: Ids of jobs to leave out this time.
+            paced: Let those who wait for very many others wait for the next time; see `followers.WIDE`.
 
         Raises:
             StoreUnavailable: Some may be passed on. The next call finds the rest.
         """
         with self._connection.call("resolve", what="looking for ended jobs that others wait for"):
             fields = {"state": 1, "followed": 1}
-            ended = self._jobs.find(_ENDED, fields).hint(FOLLOWED_INDEX).limit(ROUND).batch_size(ROUND + 1)
-            found = await self._call(ended.to_list)
+            most = ROUND + len(leave)
+            ended = self._jobs.find(_ENDED, fields).hint(FOLLOWED_INDEX).limit(most).batch_size(most + 1)
+            found = [job for job in await self._call(ended.to_list) if job["_id"] not in leave][:ROUND]
         if not found:
             return Resolved(0, 0)
-        changed = await self._followers.settle({job["_id"]: job["state"] for job in found})
-        await self._unmark(found)
-        return Resolved(len(found), changed)
+        ends = {job["_id"]: job["state"] for job in found}
+        changed = await self._followers.settle(ends, paced=paced)
+        with self._connection.call("resolve", what="looking who waits for ended jobs"):
+            kept = await self._followers.waited_for(list(ends))
+        await self._unmark([job for job in found if job["_id"] not in kept])
+        return Resolved(len(found), changed, frozenset(kept))
 
     async def _unmark(self, found: Sequence[Document]) -> None:
+        if not found:
+            return
         marks: dict[object, list[str]] = defaultdict(list)
         for job in found:
             marks[job["followed"]].append(job["_id"])
