@@ -32,7 +32,7 @@ KEPT_FOR = 0.5
 
 
 class Resolver(Service):
-    """Looks a few times a second for ended jobs that others wait for, of whatever pool; one query if there are none.
+    """Looks a few times a second for ended jobs that others wait for; one query if there are none.
 
     Fields: all belong to the thread, `_woken` aside.
 
@@ -101,7 +101,7 @@ class Resolver(Service):
 
 
 def resolve_all(store: Store) -> bool:
-    """Pass on everything there is now, for those who run jobs without a pool; return whether that changed a job."""
+    """Pass on all there is now, for those who run jobs without a pool; return whether that changed a job."""
     changed = 0
     while (resolved := run(store.resolving.resolve(paced=False))).ended:
         changed += resolved.changed
