@@ -69,6 +69,7 @@ class TypeBacklog:
             minute; a job that is tried again counts again, as it is due again. What
             `JobManager.run` runs is not in it.
         run_seconds: How long their executors ran, on average; None if none of these pools has run one.
+        paused: Whether the type is paused, so that none of the due ones is begun.
     """
 
     due: int = 0
@@ -79,6 +80,7 @@ class TypeBacklog:
     oldest_due_age: float = 0.0
     throughput: float = 0.0
     run_seconds: float | None = None
+    paused: bool = False
 
 
 STATES = ("due", "scheduled", "claimed", "running", "failed")
@@ -142,6 +144,8 @@ class Backlog:
 
         where a job costs a pool no less than 50 us, whatever its threads. Of a type that
         none of the pools alive has run nothing is known: it gets a thread for each due job.
+        Due jobs of a paused type count as none. Limits are not known here: what may not run
+        at once is not run faster by more pools, so give a `maximum` for such types.
 
         It is a snapshot: how slowly to follow it downwards is for the autoscaler to say.
 
@@ -182,14 +186,14 @@ class View:
 
 def _pools_for(part: TypeBacklog, target: float, threads: float) -> float:
     """Return how many pools the jobs of one type need, as a fraction."""
-    waiting, busy = part.due + part.claimed, part.running / threads
+    waiting, busy = 0 if part.paused else part.due + part.claimed, part.running / threads
     if part.run_seconds is None:
         return waiting / threads + busy
     return waiting / target * max(part.run_seconds / threads, OVERHEAD) + busy
 
 
 def merged(parts: Iterable[TypeBacklog]) -> TypeBacklog:
-    """Return the sums of `parts`, their oldest age, and the mean run time of all."""
+    """Return the sums of `parts`, their oldest age, the mean run time, and whether all of them are paused."""
     parts = list(parts)
     sums = {state: sum(getattr(part, state) for part in parts) for state in STATES}
     rates = [Rate(part.throughput, part.run_seconds) for part in parts if part.run_seconds is not None]
@@ -199,6 +203,7 @@ def merged(parts: Iterable[TypeBacklog]) -> TypeBacklog:
         oldest_due_age=max((part.oldest_due_age for part in parts), default=0.0),
         throughput=rate.per_second if rate else 0.0,
         run_seconds=rate.run_seconds if rate else None,
+        paused=bool(parts) and all(part.paused for part in parts),
     )
 
 

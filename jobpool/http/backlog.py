@@ -91,4 +91,5 @@ def _numbers(part: TypeBacklog) -> dict[str, Any]:
         "oldest_due_age_seconds": round(part.oldest_due_age, 3),
         "throughput_per_second": round(part.throughput, 3),
         "run_seconds": None if part.run_seconds is None else round(part.run_seconds, 6),
+        "paused": part.paused,
     }

@@ -21,6 +21,7 @@ from .connection import Connection
 from .documents import Document
 from .indexes import CLAIM_INDEX, FAILED_INDEX, LEASE_INDEX
 from .presence import Presence
+from .settings import Settings
 
 _PENDING = {"state": State.PENDING.value}
 _FAILED = {"state": State.FAILED.value}
@@ -32,11 +33,12 @@ _BY_RUN_AT = {"state": ASCENDING, "type": ASCENDING, "priority": DESCENDING, "ru
 class Census:
     """Counts the jobs of a collection. Threads: any; no state of its own."""
 
-    def __init__(self, connection: Connection, presence: Presence) -> None:
+    def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
         self._presence = presence
+        self._settings = settings
 
     async def backlog(self, *, timeout: float | None = None) -> Backlog:
         """Count everything once.
@@ -55,6 +57,7 @@ class Census:
             pending = {type: await self._pending(type, now) for type in await self._types(_PENDING)}
             failed = {type: await self._count(_FAILED, type, FAILED_INDEX) for type in await self._types(_FAILED)}
             pools = await self._presence.alive()
+            paused = await self._settings.known()
         rates = _rates(pools)
         types = {
             type: TypeBacklog(
@@ -64,6 +67,7 @@ class Census:
                 failed=failed.get(type, 0),
                 throughput=rates[type].per_second if type in rates else 0.0,
                 run_seconds=rates[type].run_seconds if type in rates else None,
+                paused=type in paused,
             )
             for type in sorted({*pending, *failed, *(type for type, _ in held), *rates})
         }

@@ -55,8 +55,8 @@ class Core:
         self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
         self.presence = Presence(self._connection)
-        self.census = Census(self._connection, self.presence)
         self.settings = Settings(self._connection)
+        self.census = Census(self._connection, self.presence, self.settings)
         self.schedules = Schedules(self._connection, self.creation)
         self.now = self._connection.now
 

@@ -18,11 +18,11 @@ claim and no create reads it.
 
 from __future__ import annotations
 
-from ..errors import StoreRefused, UnsupportedSchema
+from ..errors import UnsupportedSchema
 from ..names import shown
 from .connection import Connection
 from .documents import SCHEMA
-from .settings import settings_of
+from .settings import setting_of
 
 #: The document of the requirement: the number is in `required`.
 _REQUIREMENT = {"_id": "schema"}
@@ -35,13 +35,10 @@ async def check_schema(connection: Connection) -> None:
         UnsupportedSchema: They need a newer one. Nothing was written.
         StoreUnavailable: Nobody answered in time. Nothing was written.
     """
-    try:
-        required = await _required(connection)
-    except StoreRefused as error:
-        if error.kind != "rights":  # a role from before there were settings: what it may not read binds it not
-            raise
-        return
-    if required > SCHEMA:
+    with connection.call("find", what="reading which schema is required"):
+        found = await setting_of(connection, _REQUIREMENT)
+    required = (found or {}).get("required")
+    if isinstance(required, int) and required > SCHEMA:
         name = shown(connection.jobs.full_name)
         refused = UnsupportedSchema(
             f"the jobs of {name} need a jobpool that stores schema {required}, and this one stores {SCHEMA}: "
@@ -50,9 +47,3 @@ async def check_schema(connection: Connection) -> None:
         refused.reason = " ".join(str(refused).split())
         raise refused
 
-
-async def _required(connection: Connection) -> int:
-    with connection.call("find", what="reading which schema is required"):
-        found = await connection.driver.call(settings_of(connection).find_one, _REQUIREMENT)
-    required = (found or {}).get("required")
-    return required if isinstance(required, int) else 0

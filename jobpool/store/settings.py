@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..pauses import Pause, Paused
 from .connection import Connection
@@ -20,6 +20,7 @@ from .documents import Document
 
 #: The collection is that of the jobs with this behind its name.
 SUFFIX = ".settings"
+UNAUTHORIZED = 13
 #: The document of what is paused: `all` is there while everything is, `types` has an item for each by itself.
 PAUSE = {"_id": "pause"}
 
@@ -33,6 +34,21 @@ def settings_of(connection: Connection) -> Collection[Document]:
         write_concern=jobs.write_concern,
         read_concern=jobs.read_concern,
     )
+
+
+async def setting_of(connection: Connection, which: Document) -> Document | None:
+    """Return a document of the settings; call it within `connection.call`.
+
+    None if there is none, or if this user may not read it: a role from before
+    there were settings is not bound by them, and that is no trouble to count.
+    """
+    try:
+        found: Document | None = await connection.driver.call(settings_of(connection).find_one, which)
+    except OperationFailure as error:
+        if error.code != UNAUTHORIZED:
+            raise
+        return None
+    return found
 
 
 class Settings:
@@ -77,6 +93,10 @@ class Settings:
         """
         with self._connection.call("find", what="reading what is paused", timeout=timeout):
             return _paused(await self._connection.driver.call(self._settings.find_one, PAUSE))
+
+    async def known(self) -> Paused:
+        """Return what is paused, as far as this user may know; to be called within a call of the connection."""
+        return _paused(await setting_of(self._connection, PAUSE))
 
     async def _change(self, update: list[Document], what: str, *, upsert: bool = False) -> Paused:
         with self._connection.call("pause", what=what):
