@@ -46,4 +46,3 @@ async def check_schema(connection: Connection) -> None:
         )
         refused.reason = " ".join(str(refused).split())
         raise refused
-

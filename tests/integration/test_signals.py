@@ -10,14 +10,16 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from pymongo import MongoClient
 
 from jobpool import JobManager, Retry, WorkerPool
-from jobpool.backlog import Rate, TypeBacklog
+from jobpool.backlog import AlivePool, Rate, TypeBacklog
 from jobpool.executors import Executor
 from jobpool.http import Asked
-from jobpool.store.presence import PoolCard
+from jobpool.store.presence import PoolCard, Presence
 
 from ..conftest import Jobs, MakeManager
+from ..faults.failpoints import fail_command
 from ..waiting import PATIENCE, until
 
 #: So that pools speak often; what they say is over the last minute all the same.
@@ -120,6 +122,31 @@ def test_pools_of_an_earlier_version_and_foreign_documents_disturb_no_count(
 
 def _rate(per_second: Any, run_seconds: Any) -> dict[str, Any]:
     return {"type": "a", "per_second": per_second, "run_seconds": run_seconds}
+
+
+def test_what_is_paused_needs_no_pools(make_manager: MakeManager, client: MongoClient[dict[str, Any]]) -> None:
+    manager = make_manager()
+    manager.create_many({"type": type, "data": n} for n in range(32) for type in ("a", "b"))
+    manager.pause("a")
+    backlog = manager.backlog()
+    assert (backlog.of("a").paused, backlog.of("b").paused, backlog.total.paused) == (True, False, False)
+    assert (backlog.suggested_pools("a"), backlog.suggested_pools("b"), backlog.suggested_pools()) == (0, 2, 2)
+    with fail_command(client, ["find"], code=13) as point:  # who may not read it counts all the same
+        presence = manager.store.presence
+        manager.store.census._presence = _Nobody(presence._connection)
+        assert manager.backlog().of("a").due == 32
+    assert point.struck == 1
+    manager.store.census._presence = presence
+    manager.pause()
+    assert manager.backlog().total.paused
+    assert manager.backlog().suggested_pools() == 0
+
+
+class _Nobody(Presence):
+    """So that a count has no other `find`."""
+
+    async def alive(self) -> tuple[AlivePool, ...]:
+        return ()
 
 
 def test_a_pool_tells_an_autoscaler_what_it_counted_last(make_manager: MakeManager) -> None:

@@ -45,6 +45,8 @@ def part(due: int = 0, **more: Any) -> TypeBacklog:
         (part(16), 1),  # never seen: a thread each
         (part(17), 2),
         (part(0, scheduled=1000, failed=1000, run_seconds=1.0), 0),
+        (part(1000, running=3, run_seconds=1.0, paused=True), 1),
+        (part(1000, paused=True), 0),
     ],
     ids=lambda value: None if isinstance(value, TypeBacklog) else str(value),
 )
@@ -144,3 +146,4 @@ def test_the_total_adds_up_and_keeps_the_oldest_age() -> None:
     )
     assert view.total == part(7, oldest_due_age=9.0, throughput=8.0, run_seconds=1.75)
     assert backlog().total == part()
+    assert [backlog(a=part(paused=a), b=part(paused=True)).total.paused for a in (False, True)] == [False, True]

@@ -45,6 +45,7 @@ def test_everything_is_told_of_all_types_and_of_each() -> None:
         "oldest_due_age_seconds": 12.346,
         "throughput_per_second": 8.0,
         "run_seconds": 1.0,
+        "paused": False,
         "suggested_pools": 5,  # (16 + 3 + 32 threads) / 12
         "target_seconds": 60.0,
         "pools_alive": 2,
@@ -62,6 +63,7 @@ def test_everything_is_told_of_all_types_and_of_each() -> None:
         "oldest_due_age_seconds": 0.0,
         "throughput_per_second": 0.0,
         "run_seconds": None,
+        "paused": False,
         "suggested_pools": 4,
         "pools_alive": 1,
         "threads_alive": 8,
