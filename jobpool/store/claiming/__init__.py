@@ -30,4 +30,14 @@ def make_strategy(name: str, connection: Connection) -> ClaimStrategy:
     return STRATEGIES[name](connection)
 
 
-__all__ = ["STRATEGIES", "ClaimStrategy", "Claimed", "Gated", "Request", "Rule", "Turns", "Unknown", "make_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "ClaimStrategy",
+    "Claimed",
+    "Gated",
+    "Request",
+    "Rule",
+    "Turns",
+    "Unknown",
+    "make_strategy",
+]

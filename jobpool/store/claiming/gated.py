@@ -1,4 +1,4 @@
-"""Jobs of limited types: keys take turns, and of each no more is held, or claimed per time, than its limits say."""
+"""Jobs of limited types: keys take turns, and no more of them are held, or claimed per time, than limits say."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class _Shut:
 
 
 class Gated(Window):
-    """Claims what `Request.gates` lets through, the keys of each type in turns; see `store.gates` for how it is safe.
+    """Claims what `Request.gates` lets through, the keys of each type in turns.
 
-    Priority is exact within a key. A claim takes equal shares of the keys whose turn it is.
+    `store.gates` says why never more are held than a limit allows. Priority is exact within a key. A claim takes equal shares of the keys whose turn it is.
 
     Attributes:
         waits: Whether jobs were due that a limit held back when it looked last.
-        expired: Whether a full gate has a holder whose lease is over: a reap frees its place. The caller resets it.
+        expired: Whether a full gate has a holder whose lease is over: a reap frees its place; then `reopen`.
 
     Threads: one (a pool's fetcher); but for `freed`. `_shut` is a dict whose
     items are replaced whole, and `_freed` counts upward.
@@ -100,7 +100,7 @@ class Gated(Window):
 
     @property
     def again_in(self) -> float:
-        """Return in how many seconds what is held back may go through without a place becoming free; or infinity."""
+        """In how many seconds what is held back may go through without a place becoming free; or infinity."""
         now = time.monotonic()
         return min(
             (max(0.0, shut.until - now) for shut in self._shut.copy().values() if not shut.full), default=inf
@@ -283,7 +283,7 @@ class Gated(Window):
         return won, failure
 
     def _checked(self, claimed: Claimed) -> Claimed:
-        """Return a claim without jobs that are not what they were when they were found: removed, and created anew."""
+        """Return a claim without jobs that are not what they were when found: removed, and created anew."""
         fit = [
             document for document in claimed.documents if Slot(document["type"], document["key"]) in self._chosen
         ]

@@ -148,7 +148,9 @@ class Keys:
     def _turn_over(self, page: Page, type: str) -> None:
         """Read the next page: the keys behind the last one, or from the first one on."""
         page.read_at = time.monotonic()
-        heads = self._heads(type, {"$gt": page.cursor} if page.cursor else {"$gte": ""}, PAGE)
+        heads = self._heads(type, {"$gt": page.cursor}, PAGE) if page.cursor else {}
+        if not heads:  # behind the last page comes the first
+            heads = self._heads(type, {"$gte": ""}, PAGE)
         keys = sorted(heads)
         first = RANDOM.randrange(len(keys)) if keys else 0
         page.keys, page.heads, page.place = keys[first:] + keys[:first], heads, 0
