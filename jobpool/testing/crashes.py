@@ -41,7 +41,7 @@ def kill_between(manager: JobManager, after: str, before: str) -> Kill:
     ==================== =========================================================
     ``claim, start``     the job is claimed; no attempt is spent
     ``start, executor``  it is running, an attempt is spent, the executor was not called
-    ``executor, finish`` the executor has had its effects, nothing is recorded
+    ``executor, finish`` the executor has had its effects, nothing is recorded (but what it completed itself)
     ``finish, reply``    the outcome is recorded, and who ran the job did not learn of it
     ==================== =========================================================
 
@@ -143,7 +143,7 @@ class Kill:
 
 
 class _Mortal:
-    """Stands before the transitions of a store, and makes them for as long as their caller lives."""
+    """Stands before writes of a store to held jobs, and makes them for as long as their caller lives."""
 
     def __init__(self, real: Any, kill: Kill) -> None:
         self._real = real
@@ -157,6 +157,10 @@ class _Mortal:
         claims = [finish.claim for finish in finishes]
         self._kill.ending(finishes)
         return self._kill.around("finish", claims, lambda: self._real.finish(finishes, **options))
+
+    def settle(self, finish: Finish, **options: Any) -> Any:
+        """Of a job that its executor has completed: `Kill.outcome` is not known to anybody before."""
+        return self._kill.around("finish", [finish.claim], lambda: self._real.settle(finish, **options))
 
     def __getattr__(self, name: str) -> Any:
         self._kill.check_alive()

@@ -26,7 +26,9 @@ def replay_twice(manager: JobManager, job: Job | str, *, between: Callable[[], o
     The second run is the next attempt of the same job, with the same data and
     a higher fence: what follows when a process is killed behind the effects
     of an executor. Both runs are in the calling thread and at once, whatever
-    else is due, and whatever the job's `run_at` and its backoff are.
+    else is due, and whatever the job's `run_at` and its backoff are. There is no
+    second run of one that has called ``current_job().complete(session=...)``:
+    what it did stands together with its success.
 
     Args:
         job: The job, or its id.
@@ -48,6 +50,8 @@ def replay_twice(manager: JobManager, job: Job | str, *, between: Callable[[], o
         if between is not None:
             between()
         (again,) = expire(manager, [id])
+        if again.state is State.SUCCEEDED:  # completed with its own writes: nothing is left to be run again
+            return again
         clock.to(again.run_at)
         heard.forget()
         done = manager.run(job.type)

@@ -113,11 +113,11 @@ class _Hearing:
 
 @contextmanager
 def standing_before(manager: JobManager, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Put what `make` returns in place of the store's transitions, which it gets."""
+    """Put what `make` returns in place of the store's transitions, and of what completes jobs; it gets each."""
     store = manager.store
-    real = store.transitions
-    store.transitions = make(real)
+    transitions, completing = store.transitions, store.completing
+    store.transitions, store.completing = make(transitions), make(completing)
     try:
         yield
     finally:
-        store.transitions = real
+        store.transitions, store.completing = transitions, completing
