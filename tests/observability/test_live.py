@@ -22,6 +22,7 @@ from jobpool.grafana.panels import expressions, filled
 
 from .prometheus import QueryFailed
 from .scene import Scene, recorded
+from .test_keda import queries
 from .tools import need_prometheus, promtool
 
 pytestmark = pytest.mark.timeout(240)  # one run serves all tests, and is the set-up of the first
@@ -109,6 +110,14 @@ def test_every_alert_has_something_to_compare(scene: Scene) -> None:
         if not values or any(map(math.isnan, values)):
             wrong[rule["alert"]] = expression
     assert wrong == {}
+
+
+def test_readmes_query_for_keda_has_one_answer(scene: Scene) -> None:
+    assert queries()
+    for query in queries():
+        of_any_type = re.sub(r'type="[^"]*"', 'type=~".+"', query)
+        assert fault(scene, of_any_type) is None
+        assert len(scene.prometheus.query(of_any_type, scene.at)) == 1, "KEDA takes no more"
 
 
 def groups(path: Path) -> list[dict[str, Any]]:
