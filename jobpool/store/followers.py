@@ -24,7 +24,7 @@ from .indexes import WAITS_INDEX
 
 #: How a job ended that is not there any more: it was removed, or its time was over.
 GONE = "gone"
-#: Ended jobs of one command, with the longest ids 10 MB of it: who waits for thousands is to hear of them together.
+#: Ended jobs of one command, with the longest ids 10 MB of it: who waits for thousands hears of them together.
 ROUND = 10_000
 #: A job that waits for more others than this is wide: each word to it rewrites the list, some 80 bytes an id,
 #: in the server's log as well. So its words wait for each other: one in so many milliseconds for each id that

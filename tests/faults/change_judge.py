@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .dependency_judge import Ends
 from .history import Event
 from .oplog import Change
 from .violation import Violation
@@ -47,8 +48,10 @@ def judge_changes(
     tokens: dict[str, set[str]] = defaultdict(set)
     last: dict[str, Document | None] = {}
     made: set[tuple[str, str, str]] = set()
+    ends = Ends()
     for change in changes:
-        fault = _judge(change, asked, tokens[change.id])
+        fault = _judge(change, asked, tokens[change.id], ends)
+        ends.note(change)
         if fault is not None:
             yield Violation(fault[0], change.id, fault[1])
         last[change.id] = change.after
@@ -98,7 +101,7 @@ def _other_end(documents: Mapping[str, Document], last: Mapping[str, Document | 
                 yield Violation("I4", id, ends)
 
 
-def _judge(change: Change, asked: Asked, tokens: set[str]) -> Fault:
+def _judge(change: Change, asked: Asked, tokens: set[str], ends: Ends) -> Fault:
     before, after = change.before, change.after
     if after is None:
         return "I1", "was deleted and nobody asked for it"
@@ -109,6 +112,10 @@ def _judge(change: Change, asked: Asked, tokens: set[str]) -> Fault:
         return _claimed(before, after, tokens)
     if step in (("pending", "cancelled"), ("claimed", "cancelled")):
         return _cancelled(change.id, before, after, asked)
+    if step[0] == "waiting":
+        return ends.judge(before, after, cancels=bool(asked.jobs["cancel"]))
+    if step[0] == step[1] and step[0] not in HELD and _only_marked(before, after):
+        return None
     if step[0] in HELD:
         kept = after.get("claim") == before.get("claim")
         return _by_holder(change.id, before, after, asked) if kept else _taken(change, before, after, asked)
@@ -118,9 +125,15 @@ def _judge(change: Change, asked: Asked, tokens: set[str]) -> Fault:
 def _inserted(id: str, after: Document, asked: Asked) -> Fault:
     if (id, "") not in asked.jobs["create"]:
         return "I1", "was inserted and nobody tried to create it"
-    if (after["state"], after["attempts"], after.get("claim")) != ("pending", 0, None):
+    first = "waiting" if after.get("after") else "pending"
+    if (after["state"], after["attempts"], after.get("claim")) != (first, 0, None):
         return "I4", f"was inserted as {after['state']} with {after['attempts']} attempts"
     return None
+
+
+def _only_marked(before: Document, after: Document) -> bool:
+    """Whether nothing has changed but that others wait for it, or wait no more."""
+    return {**before, "followed": None} == {**after, "followed": None}
 
 
 def _claimed(before: Document, after: Document, tokens: set[str]) -> Fault:
@@ -183,6 +196,8 @@ def _ends(outcomes: set[str], *, marked: bool) -> set[str]:
 
 def _kept(holder: Pair, before: Document, after: Document, asked: Asked) -> Fault:
     """Claim and state stay."""
+    if _only_marked(before, after):
+        return None
     if _marked(before) != _marked(after):
         asks = not _marked(before) and before["state"] == "running" and (holder[0], "") in asked.jobs["cancel"]
         return None if asks else ("I4", f"was asked to end while {before['state']}, and nobody wanted it")

@@ -12,6 +12,7 @@ The invariants, as `Violation.invariant` names them:
       for one that waits for a server that does not answer;
 - I8  what is stored is what was created and returned; nothing is entered after somebody was told that it is
       cancelled, and nothing that was asked to end is entered by a later claim;
+- I9  what waits for others is let go when they have ended as they must, and fails only if one of them has;
 - I10 the metrics of a process that stopped account for every claim it was told of.
 """
 

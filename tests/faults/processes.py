@@ -167,7 +167,7 @@ class Run:
 
     def open_jobs(self) -> int:
         """Return how many jobs are not final."""
-        number: int = self.jobs.count_documents({"state": {"$in": ["pending", "claimed", "running"]}})
+        number: int = self.jobs.count_documents({"state": {"$in": ["waiting", "pending", "claimed", "running"]}})
         return number
 
     def wait_until_done(self, patience: float = 60.0) -> None:
