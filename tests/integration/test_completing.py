@@ -635,6 +635,28 @@ def test_a_commit_whose_reply_is_lost_stands_once(
         assert counted(manager, "succeeded", type) == 1
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_job_that_is_created_in_a_transaction_whose_commits_reply_is_lost_exists_once(
+    proxy: Proxy, make_manager: MakeManager, database: str, jobs: Jobs, times: int
+) -> None:
+    with MongoClient[dict[str, Any]](proxy.uri) as theirs:
+        manager = make_manager(database, client=theirs)
+        manager.ensure_indexes()
+        orders = theirs[database]["orders"]
+
+        def order(session: ClientSession) -> None:
+            orders.insert_one({"_id": 1}, session=session)
+            assert manager.create("ship", 1, session=session).created
+            many = manager.create_many([{"type": "pack", "data": n} for n in range(3)], session=session)
+            assert many.inserted == 3
+
+        proxy.lose_reply_of("commitTransaction", times)
+        with theirs.start_session() as session:
+            session.with_transaction(order)
+        assert proxy.lost == ["commitTransaction"] * times
+        assert (orders.count_documents({}), jobs.count_documents({})) == (1, 4)
+
+
 def test_a_completion_whose_reply_is_lost_is_repeated_whole(
     proxy: Proxy, make_manager: MakeManager, database: str
 ) -> None:
