@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
+
+from jobpool import Executor, JobManager, WorkerPool, current_job
 
 from ..waiting import until
 from .measures import executions, longest_gap
@@ -149,3 +153,55 @@ def test_f39_a_killed_primary_costs_no_job_and_returns_in_peace(
         replicas.settle()
     quiet(replica_run)
     report(replica_run, fault, blows, terms)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["before", "behind"])
+def test_a_primary_that_dies_at_a_commit_costs_no_effect_and_repeats_none(
+    replicas: ReplicaSet, tmp_path: Path, moment: str
+) -> None:
+    """The writes of an executor and the success of its job, in a transaction whose commit meets an election."""
+    killed: list[Node] = []
+
+    def kill() -> None:
+        if not killed:
+            killed.append(replicas.kill_primary())
+
+    def transfer(data: object) -> None:
+        def move(session: Any) -> None:
+            accounts.update_one({"_id": "a"}, {"$inc": {"coins": -1}}, session=session)
+            accounts.update_one({"_id": "b"}, {"$inc": {"coins": 1}}, session=session)
+            current_job().complete("moved", session=session)
+            if moment == "before":
+                kill()
+
+        with client.start_session() as session:
+            if moment == "behind":
+                losing_the_reply(session, kill)
+            session.with_transaction(move)
+
+    executors = {"transfer": Executor(transfer, max_attempts=2, backoff=0)}
+    with replicas.client() as client, JobManager("commits", uri=replicas.uri, executors=executors) as manager:
+        accounts = client["commits"]["accounts"]
+        accounts.delete_many({})
+        accounts.insert_many([{"_id": "a", "coins": 0}, {"_id": "b", "coins": 0}])
+        with WorkerPool(manager, threads=2, lease=30):
+            job = manager.wait(manager.create("transfer", moment).id, 120)
+        assert killed
+        assert (job.state, job.attempts, job.result) == ("succeeded", 1, "moved")
+        assert {account["_id"]: account["coins"] for account in accounts.find()} == {"a": -1, "b": 1}
+
+
+def losing_the_reply(session: Any, kill: Callable[[], None]) -> None:
+    """Let the primary die when it has executed a commit, whose reply nobody gets."""
+    real = session._finish_transaction
+
+    def finish(connection: Any, command: str) -> Any:
+        answer = real(connection, command)
+        if command == "commitTransaction":
+            session._finish_transaction = real
+            kill()
+            raise AutoReconnect("the reply is lost")
+        return answer
+
+    session._finish_transaction = finish
