@@ -180,6 +180,10 @@ class RecordedStrategy:
         """The strategy's own."""
         return self._real.unknown
 
+    @unknown.setter
+    def unknown(self, notes: list[Unknown]) -> None:
+        self._real.unknown = notes
+
     def claim(self, request: Request) -> Claimed:
         """Claim, and start if that is asked for."""
         claimed: Claimed = _asked(self._history, "claim", lambda: self._real.claim(request), [])
@@ -192,11 +196,14 @@ class RecordedStrategy:
 
 
 class RecordedCreation:
-    """As `jobpool.store.creation.Creation`."""
+    """As `jobpool.store.creation.Creation`; creates are written down, questions are not."""
 
     def __init__(self, real: Any, history: History) -> None:
         self._real = real
         self._history = history
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
     async def create(self, document: dict[str, Any], on_duplicate: str, session: Any) -> Any:
         """Create one job."""
@@ -235,9 +242,9 @@ class RecordedCancelling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def cancel(self, id: str) -> Any:
+    async def cancel(self, id: str, *, cascade: bool = False) -> Any:
         """Cancel."""
-        job = _asked(self._history, "cancel", lambda: run(self._real.cancel(id)), [[id, ""]])
+        job = _asked(self._history, "cancel", lambda: run(self._real.cancel(id, cascade=cascade)), [[id, ""]])
         marked = job.cancel_requested_at is not None
         self._history.say("cancel-ok", jobs=[[id, ""]], state=job.state.value, fence=job.fence, marked=marked)
         return job
