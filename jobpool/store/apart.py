@@ -22,12 +22,15 @@ R = TypeVar("R")
 CONFLICT = "write_conflict"
 
 
-async def apart(connection: Connection, act: Callable[[Session], Coroutine[Any, Any, R]]) -> R:
+async def apart(connection: Connection, act: Callable[[Session | None], Coroutine[Any, Any, R]]) -> R:
     """Do what `act` does in a transaction of its own and return its answer; call it within `connection.call`.
 
+    On a standalone server it is done without one: there is none to wait for.
     Whatever is raised: nothing of it stands, unless the commit was sent and
     its reply lost; then it may stand whole.
     """
+    if not possible(connection):
+        return await act(None)
     call = connection.driver.call
     session: Any = connection.client.start_session()
     try:

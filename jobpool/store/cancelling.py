@@ -128,7 +128,7 @@ class Cancelling:
         async def ask(ids: Sequence[str]) -> int:
             here: Document = {"_id": {"$in": list(ids)}, **_TO_BE_ASKED}
 
-            async def update(session: Session) -> int:
+            async def update(session: Session | None) -> int:
                 return (await self._call(self._jobs.update_many, here, _ASK, session=session)).modified_count
 
             with self._connection.call("cancel", what=what):

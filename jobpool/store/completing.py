@@ -130,7 +130,7 @@ class Completing:
             raise StoreUnavailable(f"finish of job {shown(claim.id)} is not confirmed yet; repeating it is safe")
         return Settled.FINISHED
 
-    async def _record(self, finish: Finish, session: Session) -> bool:
+    async def _record(self, finish: Finish, session: Session | None) -> bool:
         writes = finishing_writes([finish], self._connection.clock.now)
         answer = await self._call(self._jobs.bulk_write, writes, session=session)
         return bool(answer.matched_count)
@@ -154,7 +154,7 @@ class Completing:
         extended, _ = run(in_parts(list(by_id), extend))
         return set().union(*extended)
 
-    async def _extend(self, claims: Sequence[Claim], lease: float, session: Session) -> set[Claim]:
+    async def _extend(self, claims: Sequence[Claim], lease: float, session: Session | None) -> set[Claim]:
         update, extended = lease_until(lease), set()
         for claim in claims:
             answer = await self._call(self._jobs.update_one, running(claim), update, session=session)

@@ -114,7 +114,7 @@ class Reaping:
         """Take back jobs without waiting for any: what an open transaction has written stays for another time."""
 
         async def reap(ids: Sequence[str]) -> list[Reaped]:
-            async def take_back(session: Session) -> list[Reaped]:
+            async def take_back(session: Session | None) -> list[Reaped]:
                 return self._statements(type, ids, session)
 
             try:

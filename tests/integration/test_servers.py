@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from jobpool import JobManager, State, WorkerPool
+from jobpool import JobManager, State, WorkerPool, current_job
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidConfiguration, StoreRefused, StoreUnavailable, UnsupportedServer
 from jobpool.store.claiming import STRATEGIES
@@ -58,6 +58,24 @@ def test_a_session_on_a_standalone_server_is_an_error(
         with client.start_session() as session, pytest.raises(UnsupportedServer, match="replica set"):
             manager.create("a", 1, session=session)
         assert manager.count() == 0
+
+
+def test_completing_in_a_transaction_on_a_standalone_server_is_an_error(
+    standalone: EmbeddedMongo, make_manager: MakeManager
+) -> None:
+    with MongoClient[dict[str, Any]](standalone.uri) as client:
+
+        def complete(data: Any) -> None:
+            with client.start_session() as session, session.start_transaction():
+                current_job().complete(session=session)
+
+        manager = make_manager("completions", uri=standalone.uri, executors={"a": complete})
+        id = manager.create("a").id
+        manager.run()
+        job = manager.get(id)
+        assert job.error is not None
+        assert (job.state, job.error.type) == (State.FAILED, "UnsupportedServer")
+        assert "replica set" in job.error.message
 
 
 def test_an_old_server_is_refused_before_anything_is_written(

@@ -111,3 +111,9 @@ def test_its_logger_keeps_what_the_caller_adds(caplog: pytest.LogCaptureFixture)
         current_job().logger.info("hello", extra={"step": 3, "attempt": 9})
     (record,) = caplog.records
     assert (vars(record)["job_id"], vars(record)["step"], vars(record)["attempt"]) == ("an id", 3, 9)
+
+
+@pytest.mark.usefixtures("held")
+def test_in_a_child_process_a_job_cannot_be_completed() -> None:
+    with pytest.raises(PoolStateError, match="isolation='process'"):
+        current_job().complete(session=None)  # type: ignore[call-overload]
