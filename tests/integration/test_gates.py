@@ -276,7 +276,7 @@ def test_tokens_that_were_not_used_are_given_back(manager: JobManager, store: St
     assert len(store.gated().claim(asked(9, limited)).documents) == 3
 
 
-def test_a_full_bucket_never_holds_more_than_a_burst_after_an_unlock(store: Store, client: Client) -> None:
+def test_a_full_bucket_never_holds_more_than_a_burst_after_an_unlock(store: Store, jobs: Jobs) -> None:
     """The claim comes behind the lock: what flows in meanwhile must not count twice."""
     found = gates.Gates(store._connection)
     limit = Limit(rate=1000, burst=5)
@@ -285,7 +285,7 @@ def test_a_full_bucket_never_holds_more_than_a_burst_after_an_unlock(store: Stor
         lock = found.lock({name: gates.Want(limit, 5)}, session)
         until(lambda: found.next_tokens({name: limit})[name] == 0, "the next token")
         found.unlock(lock, {name: 5})
-    (stored,) = found._gates.find()
+    (stored,) = jobs.database["jobs.gates"].find()
     assert stored["tokens"] <= 0, "the bucket was full at the lock, and five were used behind it"
 
 
