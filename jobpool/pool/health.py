@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..names import listed
 from .held import Stage
 from .parts import Parts
 from .service import LONGEST_JITTER, Service
@@ -35,10 +36,12 @@ class Health:
         live: Every thread is there, none has been without success for longer
             than the lease, and no lease ran out for want of a heartbeat.
         ready: The pool claims, the last store call of every thread was answered, and no deadline has passed.
+        facts: What is as somebody wanted it, and good to know: what of the pool is ``paused``.
     """
 
     live: dict[str, str | None] = field(default_factory=dict)
     ready: dict[str, str | None] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_live(self) -> bool:
@@ -68,7 +71,15 @@ def health_of(state: str, parts: Parts) -> Health:
     if state == "started":
         health.live.update(_waker(parts, now))
         health.ready.update(_readiness(parts, now))
+        health.facts.update(_facts(parts))
     return health
+
+
+def _facts(parts: Parts) -> Iterator[tuple[str, str]]:
+    served = parts.serving.now
+    paused = [type for type in served.types if type not in served.wanted]
+    if paused:
+        yield "paused", "everything" if served.paused.everything else listed(paused)
 
 
 def _patience(parts: Parts) -> float:

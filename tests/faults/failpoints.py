@@ -46,6 +46,7 @@ def fail_command(
     close: bool = False,
     write_concern_error: int | None = None,
     block_ms: int | None = None,
+    collection: str | None = None,
 ) -> Iterator[Failpoint]:
     """Make `commands` of the clients named `app` fail while the context lasts.
 
@@ -56,6 +57,7 @@ def fail_command(
         close: The connection ends without executing the command.
         write_concern_error: Answered *after* executing the command.
         block_ms: The command waits for so long before it is executed.
+        collection: Only commands on this one, ``database.name``.
     """
     data: dict[str, Any] = {"failCommands": list(commands), "appName": app}
     if code is not None:
@@ -66,6 +68,8 @@ def fail_command(
         data["writeConcernError"] = {"code": write_concern_error, "errmsg": "injected"}
     if block_ms is not None:
         data |= {"blockConnection": True, "blockTimeMS": block_ms}
+    if collection is not None:
+        data["namespace"] = collection
     mode: Any = "alwaysOn" if times is None else {"times": times}
     set = client.admin.command({"configureFailPoint": POINT, "mode": mode, "data": data})
     point = Failpoint(client, set["count"])
