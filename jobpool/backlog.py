@@ -64,6 +64,7 @@ class TypeBacklog:
         claimed: Held by a pool, executor not called.
         running: Held by a pool, executor called.
         failed: Failed and kept.
+        waiting: Waiting for other jobs to end.
         oldest_due_age: Seconds since the first of the due ones became due; 0 if there are none.
         throughput: Attempts that the pools alive finished per second, over about the last
             minute; a job that is tried again counts again, as it is due again. What
@@ -77,13 +78,14 @@ class TypeBacklog:
     claimed: int = 0
     running: int = 0
     failed: int = 0
+    waiting: int = 0
     oldest_due_age: float = 0.0
     throughput: float = 0.0
     run_seconds: float | None = None
     paused: bool = False
 
 
-STATES = ("due", "scheduled", "claimed", "running", "failed")
+STATES = ("due", "scheduled", "claimed", "running", "failed", "waiting")
 
 
 @dataclass(frozen=True, slots=True)

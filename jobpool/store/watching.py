@@ -24,6 +24,7 @@ _NEWS: list[Document] = [
             "$or": [
                 {
                     "operationType": "insert",
+                    "fullDocument.state": State.PENDING.value,
                     "$expr": {"$lte": ["$fullDocument.run_at", "$fullDocument.created_at"]},
                 },
                 {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobpool import Backoff, JobManager, WorkerPool
-from jobpool.backlog import TypeBacklog
+from jobpool.backlog import STATES, TypeBacklog
 from jobpool.errors import StoreUnavailable
 from jobpool.executors import Executor
 from jobpool.store.presence import PoolCard
@@ -82,6 +82,25 @@ def test_what_others_wrote_into_the_collection_is_not_counted(make_manager: Make
     assert backlog.total.due == 1
 
 
+def test_jobs_that_wait_for_others_are_counted_by_their_keys(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager()
+    first = manager.create("a")
+    manager.create_many({"type": "b", "data": n, "after": [first.id]} for n in range(5))
+    backlog = manager.backlog()
+    assert (backlog.of("b"), backlog.total.waiting) == (TypeBacklog(waiting=5), 5)
+    count: list[dict[str, Any]] = [
+        {"$match": {"state": "waiting"}},
+        {"$group": {"_id": "$type", "jobs": {"$sum": 1}}},
+    ]
+    explained = jobs.database.command(
+        "explain",
+        {"aggregate": jobs.name, "pipeline": count, "hint": "jobpool_waiting", "cursor": {}},
+        verbosity="executionStats",
+    )
+    stats = explained.get("executionStats") or explained["stages"][0]["$cursor"]["executionStats"]
+    assert stats["totalDocsExamined"] == 0
+
+
 def test_counting_looks_at_keys_alone(make_manager: MakeManager, jobs: Jobs) -> None:
     """No job is read, finished ones not even as keys: only what pools hold, which is little."""
     manager = make_manager()
@@ -129,7 +148,7 @@ def test_a_pool_shows_the_view_and_its_types_without_jobs(make_manager: MakeMana
     manager.create("elsewhere")
     with WorkerPool(manager):
         until(lambda: value(manager, "jobpool_pools_alive") == 1)
-        for state in ("due", "scheduled", "claimed", "running", "failed"):
+        for state in STATES:
             assert value(manager, "jobpool_backlog_jobs", type="idle", state=state) == 0
         assert value(manager, "jobpool_backlog_jobs", type="elsewhere", state="due") == 1
         assert value(manager, "jobpool_oldest_due_age_seconds", type="elsewhere") > 0  # type: ignore[operator]
