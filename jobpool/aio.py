@@ -15,7 +15,7 @@ from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
-from .manager.scheduling import AsyncSchedules
+from .manager.scheduling import AsyncSchedules, put
 from .metrics import Buckets, Registry
 from .middleware import Middleware
 from .pauses import Paused
@@ -181,7 +181,8 @@ class AsyncJobManager(Common[Core]):
         timeout: float | None = None,
     ) -> Schedule:
         """Let the pools make a job again and again; see `JobManager.schedule`. It fires nothing itself."""
-        return await self.schedules.put(
+        return await put(
+            self,
             name,
             when,
             type,

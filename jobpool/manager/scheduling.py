@@ -55,37 +55,6 @@ class AsyncSchedules:
     def __init__(self, manager: Scheduler) -> None:
         self._manager = manager
 
-    async def put(
-        self,
-        name: str,
-        when: str | float | timedelta,
-        type: str,
-        data: Any,
-        *,
-        priority: int,
-        max_attempts: int | None,
-        timeout: float | None,
-        **options: Any,
-    ) -> Schedule:
-        """Store a schedule, or change the one of that name."""
-        name = check_name(name, "the name of a schedule")
-        request = JobRequest(
-            type=type,
-            data=self._manager.executors.stored(type, data),
-            id=name,
-            priority=priority,
-            max_attempts=max_attempts,
-            timeout=timeout,
-            limit=self._manager.data_limit,
-        )
-        return await self._put(name, _definition(when, request, options))
-
-    async def _put(self, name: str, definition: Definition) -> Schedule:
-        store = await self._ready()
-        stored = await store.schedules.put(name, definition)
-        self._manager.scheduled()
-        return stored
-
     async def list(self) -> list[Schedule]:
         """Return snapshots of all schedules, by name."""
         store = await self._ready()
@@ -135,10 +104,48 @@ class AsyncSchedules:
         return job
 
     async def _ready(self) -> Core:
-        """Return the store, once it can take what comes."""
-        store = self._manager.store
-        await store.contact.ready()
-        return store
+        return await _ready(self._manager)
+
+
+async def _ready(manager: Scheduler) -> Core:
+    """Return the store, once it can take what comes."""
+    store = manager.store
+    await store.contact.ready()
+    return store
+
+
+async def put(
+    manager: Scheduler,
+    name: str,
+    when: str | float | timedelta,
+    type: str,
+    data: Any,
+    *,
+    priority: int,
+    max_attempts: int | None,
+    timeout: float | None,
+    **options: Any,
+) -> Schedule:
+    """Store a schedule, or change the one of that name, and return it; see `JobManager.schedule`.
+
+    Args:
+        options: Those of `definition_of`.
+    """
+    name = check_name(name, "the name of a schedule")
+    request = JobRequest(
+        type=type,
+        data=manager.executors.stored(type, data),
+        id=name,
+        priority=priority,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        limit=manager.data_limit,
+    )
+    definition = _definition(when, request, options)
+    store = await _ready(manager)
+    stored = await store.schedules.put(name, definition)
+    manager.scheduled()
+    return stored
 
 
 def _definition(when: object, request: JobRequest, options: dict[str, Any]) -> Definition:
@@ -286,7 +293,8 @@ class Scheduling(Looking):
             InvalidJob: Name, type or data cannot be accepted. Nothing was written.
             StoreUnavailable: It may or may not be stored. Calling again is safe.
         """
-        putting = AsyncSchedules(self).put(
+        putting = put(
+            self,
             name,
             when,
             type,

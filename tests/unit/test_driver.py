@@ -14,6 +14,7 @@ import pytest
 
 from jobpool import AsyncJobManager, JobManager
 from jobpool.errors import InvalidConfiguration
+from jobpool.manager.scheduling import AsyncSchedules, Schedules
 from jobpool.store.awaited import AWAITED
 from jobpool.store.driver import BLOCKING, run
 
@@ -113,7 +114,11 @@ def test_a_client_of_the_other_kind_is_refused() -> None:
         JobManager("x", client=other)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [name for name in vars(AsyncJobManager) if not name.startswith("_")])
+def methods(kind: type[object]) -> list[str]:
+    return [name for name, value in vars(kind).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", methods(AsyncJobManager))
 def test_names_and_arguments_are_those_of_a_job_manager(name: str) -> None:
     awaited, blocking = (
         inspect.signature(getattr(kind, name)).parameters for kind in (AsyncJobManager, JobManager)
@@ -123,6 +128,13 @@ def test_names_and_arguments_are_those_of_a_job_manager(name: str) -> None:
     for argument in awaited:
         assert awaited[argument].default == blocking[argument].default, argument
         assert awaited[argument].kind == blocking[argument].kind, argument
+
+
+def test_the_schedules_of_both_have_the_same_methods() -> None:
+    assert set(methods(Schedules)) - set(methods(AsyncSchedules)) == {"fire_due"}  # which is what pools do
+    for name in methods(AsyncSchedules):
+        awaited, blocking = (inspect.signature(getattr(kind, name)) for kind in (AsyncSchedules, Schedules))
+        assert awaited == blocking, name
 
 
 def test_their_settings_are_the_same_but_for_executors() -> None:
