@@ -40,7 +40,7 @@ class Definition:
         cron, every: When: an expression, or seconds. One of them is None.
         tz: The time zone of `cron`.
         start_at: Nothing is due before; None if nobody said.
-        type, data, priority, max_attempts, timeout: Of its jobs.
+        type, data, priority, max_attempts, timeout, key: Of its jobs.
         catch_up: ``"none"``, ``"last"`` or ``"all"``.
         overlap: ``"skip"``, ``"queue"`` or ``"allow"``.
         jitter: Seconds.
@@ -55,6 +55,7 @@ class Definition:
     priority: int
     max_attempts: int | None
     timeout: float | None
+    key: str | None
     catch_up: str
     overlap: str
     jitter: float
@@ -207,6 +208,7 @@ def definition_of(
     priority: int,
     max_attempts: int | None,
     timeout: float | None,
+    key: str | None,
 ) -> Definition:
     """Return what a user said, checked; the arguments from `type` on are those of a checked request.
 
@@ -229,6 +231,7 @@ def definition_of(
         priority=priority,
         max_attempts=max_attempts,
         timeout=None if timeout is None else float(timeout),
+        key=key,
         catch_up=catch_up,
         overlap=_overlap(overlap, catch_up),
         jitter=check_seconds(jitter, "jitter", 0, LONGEST_JITTER),

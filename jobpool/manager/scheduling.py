@@ -19,8 +19,8 @@ from ..waitable import remember
 from .creating import Creating
 from .looking import Looking
 
-#: Of a name and a key together, with what stands between them.
-MAX_KEY = MAX_ID - MAX_NAME - len("@now-")
+#: Of a name and a token together, with what stands between them.
+MAX_TOKEN = MAX_ID - MAX_NAME - len("@now-")
 
 
 class Scheduler(Protocol):
@@ -86,16 +86,17 @@ class AsyncSchedules:
         store = await self._ready()
         return await store.schedules.remove(name)
 
-    async def run_now(self, name: str, *, key: str | None = None) -> Job:
+    async def run_now(self, name: str, *, token: str | None = None) -> Job:
         """Create a job as the schedule would, due now."""
         name = check_name(name, "name")
-        key = secrets.token_hex(8) if key is None else check_name(key, "key", longest=MAX_KEY)
+        token = secrets.token_hex(8) if token is None else check_name(token, "token", longest=MAX_TOKEN)
         schedule = await self.get(name)
         fields = {
-            "id": f"{name}@now-{key}",
+            "id": f"{name}@now-{token}",
             "priority": schedule.priority,
             "max_attempts": schedule.max_attempts,
             "timeout": schedule.timeout,
+            "key": schedule.key,
         }
         job = await self._manager.creating.create(
             schedule.type, schedule.data, (), fields, on_duplicate=KEEP, session=None
@@ -124,6 +125,7 @@ async def put(
     priority: int,
     max_attempts: int | None,
     timeout: float | None,
+    key: str | None,
     **options: Any,
 ) -> Schedule:
     """Store a schedule, or change the one of that name, and return it; see `JobManager.schedule`.
@@ -139,6 +141,7 @@ async def put(
         priority=priority,
         max_attempts=max_attempts,
         timeout=timeout,
+        key=key,
         limit=manager.data_limit,
     )
     definition = _definition(when, request, options)
@@ -156,6 +159,7 @@ def _definition(when: object, request: JobRequest, options: dict[str, Any]) -> D
         priority=request.priority,
         max_attempts=request.max_attempts,
         timeout=request.timeout,
+        key=request.key,
         **options,
     )
 
@@ -208,7 +212,7 @@ class Schedules:
         """Delete a schedule and return whether it was there. The jobs it has made stay, and run."""
         return run(self._schedules.remove(name))
 
-    def run_now(self, name: str, *, key: str | None = None) -> Job:
+    def run_now(self, name: str, *, token: str | None = None) -> Job:
         """Create a job as the schedule would, due now, and return it.
 
         Nothing of the schedule changes, and nothing keeps it from running: not
@@ -216,7 +220,7 @@ class Schedules:
         not heed this job either.
 
         Args:
-            key: Makes the job's id, ``name@now-key``, so that calling again
+            token: Makes the job's id, ``name@now-token``, so that calling again
                 with the same one, after `StoreUnavailable` say, creates nothing
                 more. Random if None.
 
@@ -224,7 +228,7 @@ class Schedules:
             ScheduleNotFound: There is none of that name.
             InvalidJob: Its data do not pass what an executor here says of them.
         """
-        return remember(run(self._schedules.run_now(name, key=key)), self._manager)
+        return remember(run(self._schedules.run_now(name, token=token)), self._manager)
 
     def fire_due(self) -> int:
         """Fire all that is due, here and now, as pools do by themselves, for programs and tests without one.
@@ -256,6 +260,7 @@ class Scheduling(Looking):
         priority: int = 0,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        key: str | None = None,
     ) -> Schedule:
         """Let the pools make a job of `type` again and again, and return the schedule as it is stored.
 
@@ -271,7 +276,7 @@ class Scheduling(Looking):
             when: A cron expression (five fields, or six with seconds in front;
                 needs the extra ``cron``), or an interval: seconds from 1 to a year of
                 them, or a `timedelta`.
-            type, data, priority, max_attempts, timeout: Of its jobs; see `create`.
+            type, data, priority, max_attempts, timeout, key: Of its jobs; see `create`.
             tz: The time zone of a cron expression, such as ``"Europe/Berlin"``; UTC if
                 None. A clock time that is skipped in spring is due at the end
                 of the gap, one that comes twice in autumn the first time; with
@@ -307,6 +312,7 @@ class Scheduling(Looking):
             priority=priority,
             max_attempts=max_attempts,
             timeout=timeout,
+            key=key,
         )
         return run(putting)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -17,7 +17,6 @@ from ..middleware import creating
 from ..names import bounded, shown
 from ..request import JobRequest
 from ..schedules import Firing, firing_of
-from ..store.documents import Document, new_document
 from ..store.schedules import CONFLICT, DUPLICATE, INSERTED, Fired
 from .host import Host
 from .service import jitter
@@ -28,6 +27,8 @@ logger = bounded_logger_of(__name__)
 PAGE = 100
 #: Missed due times of one schedule that are fired before it is the turn of the others.
 ROUND = 100
+#: Schedules whose trouble is remembered as told.
+MOST_TOLD = 1000
 #: Seconds until one that could not be fired here is tried again. Other pools may be able to.
 HELD_FOR = 60.0
 
@@ -115,45 +116,16 @@ class Firings:
         firing = None if schedule is None else firing_of(schedule, now)
         if firing is None:
             return False
-        with self._around(firing):
+        request = None if firing.due is None else _request(firing)
+        with nullcontext() if request is None else creating(self._host.middleware, [request]):
             fired = self._store.schedules.fire(
-                firing, lambda after: self._document(firing, after, now), now, transaction=replicated
+                firing,
+                lambda after: self._host.document_of(_request(firing, after), now),
+                now,
+                transaction=replicated,
             )
         self._tell(firing, fired, now)
         return fired.result != CONFLICT
-
-    def _around(self, firing: Firing) -> AbstractContextManager[None]:
-        """Return the hooks of the user, as around any create."""
-        if firing.due is None:
-            return nullcontext()
-        schedule = firing.schedule
-        request = JobRequest(
-            type=schedule.type,
-            data=schedule.data,
-            id=firing.id,
-            priority=schedule.priority,
-            run_at=firing.run_at,
-            max_attempts=schedule.max_attempts,
-            timeout=schedule.timeout,
-            limit=DOCUMENT_LIMIT,  # it has passed the limit of whoever stored the schedule
-        )
-        return creating(self._host.middleware, [request])
-
-    def _document(self, firing: Firing, after: str | None, now: datetime) -> Document:
-        schedule = firing.schedule
-        return new_document(
-            id=firing.id,
-            type=schedule.type,
-            data=schedule.data,
-            priority=schedule.priority,
-            run_at=firing.run_at or now,
-            max_attempts=schedule.max_attempts,
-            created_at=now,
-            timeout=schedule.timeout,
-            keep_cancelled=self._host.executors.keeps_cancelled(schedule.type),
-            after=None if after is None else [after],
-            on_failure=RUN,
-        )
 
     def _tell(self, firing: Firing, fired: Fired, now: datetime) -> None:
         """Say what came of a firing: to the log, the metrics and the pools here."""
@@ -167,6 +139,8 @@ class Firings:
 
     def _set_aside(self, name: str, error: Exception) -> None:
         self._held[name] = time.monotonic() + HELD_FOR * jitter()
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
         said = bounded(f"{type(error).__name__}: {' '.join(str(error).split())}", 300)
         if self._told.get(name) != said:
             self._told[name] = said
@@ -183,3 +157,25 @@ class Firings:
         """Return the server's time to the millisecond, as BSON keeps it."""
         now = self._store.clock.now()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _request(firing: Firing, after: str | None = None) -> JobRequest:
+    """Return the request for the job of a firing, which may have to wait for another.
+
+    Raises:
+        InvalidJob: Somebody broke the schedule.
+    """
+    schedule = firing.schedule
+    return JobRequest(
+        type=schedule.type,
+        data=schedule.data,
+        id=firing.id,
+        priority=schedule.priority,
+        run_at=firing.run_at,
+        max_attempts=schedule.max_attempts,
+        timeout=schedule.timeout,
+        key=schedule.key,
+        after=None if after is None else (after,),
+        on_failure=RUN,
+        limit=DOCUMENT_LIMIT,  # it has passed the limit of whoever stored the schedule
+    )

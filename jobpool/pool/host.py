@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from ..executors import Executors
 from ..middleware import Chain
 from ..observer import Observer
+from ..request import JobRequest
 from ..store import Store
+from ..store.documents import Document
 from ..tracing import Tracing
 from .wakeups import Wakeups
 
@@ -42,6 +45,9 @@ class Host(Protocol):
     @property
     def wakeups(self) -> Wakeups:
         """Who is woken by whom."""
+
+    def document_of(self, request: JobRequest, now: datetime) -> Document:
+        """Return what is stored for a job that is created here at `now`, to the millisecond."""
 
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
         """Return the content type and body of a scrape."""

@@ -406,9 +406,9 @@ def test_run_now_runs_whatever_and_changes_nothing(manager: JobManager, stored: 
     assert first.id != second.id
     assert first.id.startswith("s@now-")
     assert (first.type, first.data, first.priority, first.created) == ("a", {"n": 1}, 2, True)
-    keyed = manager.schedules.run_now("s", key="deploy 7")
+    keyed = manager.schedules.run_now("s", token="deploy 7")
     assert keyed.id == "s@now-deploy 7"
-    assert not manager.schedules.run_now("s", key="deploy 7").created
+    assert not manager.schedules.run_now("s", token="deploy 7").created
     assert stored.find_one() == before
     manager.start_watch()
     assert keyed.wait(PATIENCE).state is State.SUCCEEDED
@@ -604,7 +604,7 @@ def test_changes_whose_replies_are_lost_may_be_repeated(
     assert repeat(lambda: manager.schedule("s", 3600, "a", 2)).data == 2
     assert repeat(lambda: manager.schedules.pause("s")).paused
     assert not repeat(lambda: manager.schedules.resume("s")).paused
-    repeat(lambda: manager.schedules.run_now("s", key="once"))
+    repeat(lambda: manager.schedules.run_now("s", token="once"))
     assert manager.count() == 1
     assert manager.schedules.get("s").next_at == made.next_at
     repeat(lambda: manager.schedules.remove("s"))
@@ -765,7 +765,7 @@ def test_an_event_loop_has_the_same(
             assert await jobs.schedules.list() == [made]
             assert (await jobs.schedules.pause("s")).paused
             assert not (await jobs.schedules.resume("s")).paused
-            job = await jobs.schedules.run_now("s", key="x")
+            job = await jobs.schedules.run_now("s", token="x")
             assert (await jobs.get("s@now-x")).id == job.id
             put_back(stored, "s", 0)
             manager.schedules.fire_due()

@@ -39,6 +39,7 @@ def definition(when: object = "0 * * * *", **options: Any) -> Definition:
         "priority": 0,
         "max_attempts": None,
         "timeout": None,
+        "key": None,
     }
     return definition_of(when, **(given | options))
 
