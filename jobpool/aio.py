@@ -179,6 +179,7 @@ class AsyncJobManager(Common[Core]):
         priority: int = 0,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        key: str | None = None,
     ) -> Schedule:
         """Let the pools make a job again and again; see `JobManager.schedule`. It fires nothing itself."""
         return await put(
@@ -195,6 +196,7 @@ class AsyncJobManager(Common[Core]):
             priority=priority,
             max_attempts=max_attempts,
             timeout=timeout,
+            key=key,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from ..errors import PoolStateError
@@ -12,12 +13,14 @@ from ..hooks import Guarded
 from ..metrics import Buckets, Metrics, Registry
 from ..middleware import Middleware, chain_of
 from ..names import check_int, check_seconds
+from ..request import JobRequest
 from ..store.connection import Client, Database, collection_of, write_concern_of
 from ..store.core import Core
+from ..store.documents import Document
 from ..store.driver import Driver
 from ..tracing import Tracing
 from .asking import Asking
-from .creating import Creating
+from .creating import Creating, document_of
 
 MIB = 1024 * 1024
 
@@ -76,6 +79,10 @@ class Common(Generic[_Store]):
 
     def scheduled(self) -> None:
         """Hear that a schedule was stored or changed here; pools elsewhere find it within some seconds."""
+
+    def document_of(self, request: JobRequest, now: datetime) -> Document:
+        """Return what is stored for a job that is created here at `now`, to the millisecond."""
+        return document_of(request, now, executors=self.executors)
 
     @property
     def creating(self) -> Creating:
