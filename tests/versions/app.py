@@ -1,7 +1,7 @@
 """Programs that run with either version of jobpool, so only with what the older one has.
 
-``python app.py worker`` runs a pool until its stdin ends; ``produce FIRST END`` creates jobs and
-``cancel ID`` cancels one. Each says on its first line which jobpool it runs with. What its executors do is
+``python app.py worker`` runs a pool until its stdin ends; ``produce FIRST END`` creates jobs,
+``cancel ID`` cancels one and ``state ID`` looks at one. Each says on its first line which jobpool it runs with. What its executors do is
 in the collection ``ran``, whatever becomes of the process.
 """
 
@@ -78,8 +78,13 @@ def main(command: str, *arguments: str) -> None:
         elif command == "produce":
             numbers = range(int(arguments[0]), int(arguments[1]))
             print(manager.create_many({"type": "quick", "data": n} for n in numbers).inserted)
-        else:
+        elif command == "cancel":
             print(manager.cancel(arguments[0]).state.value)
+        else:
+            try:
+                print(manager.get(arguments[0]).state.value)
+            except ValueError as error:
+                print(type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ def test_a_job_that_waits_for_others_is_released_by_a_newer_pool_whoever_ran_tho
     later = manager.create("quick", 3)
     manager.wait(later.id, PATIENCE)
     assert manager.get(second.id).state == "waiting", "no worker of the older version runs it before its time"
+    assert start(OLD, "state", second.id).line() == "ValueError", "as README says: it does not know the state"
+    assert start(NEW, "state", second.id).line() == "waiting"
     new = start(NEW, "worker")
     assert manager.wait(second.id, PATIENCE).state == "succeeded"
     end_all(old, new)
