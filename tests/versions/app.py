@@ -1,8 +1,8 @@
 """Programs that run with either version of jobpool, so only with what the older one has.
 
 ``python app.py worker`` runs a pool until its stdin ends; ``produce FIRST END`` creates jobs,
-``cancel ID`` cancels one and ``state ID`` looks at one. Each says on its first line which jobpool it runs with. What its executors do is
-in the collection ``ran``, whatever becomes of the process.
+``cancel ID`` cancels one and ``state ID`` looks at one. Each says on its first line which jobpool
+it runs with. What its executors do is in the collection ``ran``, whatever becomes of the process.
 """
 
 from __future__ import annotations
