@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -15,6 +15,7 @@ from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
+from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
 from .metrics import Buckets, Registry
 from .middleware import Middleware
@@ -44,7 +45,7 @@ class AsyncJobManager(Common[Core]):
         database: The name of a database, or a pymongo `AsyncDatabase`.
         uri, collection, write_concern, timeout, data_limit: See `JobManager`.
         client: A pymongo `AsyncMongoClient` to use. It is not closed.
-        registry, buckets, tracer_provider, middleware: See `JobManager`. A
+        registry, buckets, tracer_provider, middleware, max_pending: See `JobManager`. A
             manager of each kind may have the same registry.
 
     Raises:
@@ -71,6 +72,7 @@ class AsyncJobManager(Common[Core]):
         buckets: Buckets | None = None,
         tracer_provider: Any = None,
         middleware: Iterable[Middleware] = (),
+        max_pending: Mapping[str, int] | None = None,
     ) -> None:
         from .store.awaited import AWAITED  # says so if the driver is too old
 
@@ -88,6 +90,7 @@ class AsyncJobManager(Common[Core]):
             buckets=buckets,
             tracer_provider=tracer_provider,
             middleware=middleware,
+            max_pending=max_pending,
         )
 
     @overload
@@ -106,12 +109,21 @@ class AsyncJobManager(Common[Core]):
         after: Iterable[str] | None = None,
         on_failure: str = FAIL,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
     ) -> Job: ...
 
     @overload
     async def create(
-        self, type: JobLike, /, *, on_duplicate: str = KEEP, session: Session | None = None
+        self,
+        type: JobLike,
+        /,
+        *,
+        on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
+        session: Session | None = None,
     ) -> Job: ...
 
     @overload
@@ -122,6 +134,8 @@ class AsyncJobManager(Common[Core]):
         /,
         *more: JobLike,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
     ) -> list[Job]: ...
 
@@ -131,6 +145,8 @@ class AsyncJobManager(Common[Core]):
         data: Any = None,
         *more: JobLike,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
         **fields: Any,
     ) -> Job | list[Job]:
@@ -140,13 +156,24 @@ class AsyncJobManager(Common[Core]):
             session: An `AsyncClientSession`: create it in its transaction.
         """
         theirs = cast("Any", session)
-        return await self._creating.create(type, data, more, fields, on_duplicate=on_duplicate, session=theirs)
+        return await self._creating.create(
+            type,
+            data,
+            more,
+            fields,
+            on_duplicate=on_duplicate,
+            session=theirs,
+            on_full=on_full,
+            full_timeout=full_timeout,
+        )
 
     async def create_many(
         self,
         jobs: Iterable[JobLike] | AsyncIterable[JobLike],
         *,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
         batch_size: int = CREATE_BATCH,
     ) -> Created:
@@ -161,7 +188,12 @@ class AsyncJobManager(Common[Core]):
         """
         theirs = cast("Any", session)
         return await self._creating.create_many(
-            jobs, on_duplicate=on_duplicate, session=theirs, batch_size=batch_size
+            jobs,
+            on_duplicate=on_duplicate,
+            session=theirs,
+            batch_size=batch_size,
+            on_full=on_full,
+            full_timeout=full_timeout,
         )
 
     async def schedule(

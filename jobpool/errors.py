@@ -43,6 +43,30 @@ class DuplicateJob(JobpoolError):
         self.state = state
 
 
+class QueueFull(JobpoolError):
+    """As many jobs of a type are pending as may be, its ``max_pending``, and this one was not created.
+
+    Attributes:
+        type: The type.
+        id: The id that the job would have.
+        pending: How many jobs were pending when they were last counted.
+        limit: How many may be.
+        stored: How many jobs of the same call are stored already, or were before; of `create_many`.
+    """
+
+    def __init__(
+        self, type: str, id: str, pending: int, limit: int, waited: float | None = None, stored: int | None = None
+    ) -> None:
+        after = "" if waited is None else f" after {waited:g} s"
+        before = "" if stored is None else f" ({stored} jobs before it are stored)"
+        super().__init__(
+            f"{pending} jobs of type {type!r:.120} are pending{after}, max_pending is {limit}: job {id!r:.120} "
+            f"was not created{before}; run more workers, create it later, or say on_full='wait' or 'drop'"
+        )
+        self.type, self.id, self.pending, self.limit, self.waited = type, id, pending, limit, waited
+        self.stored = stored
+
+
 class JobNotFound(JobpoolError, LookupError):
     """No job has this id: it was never created, or it was removed."""
 

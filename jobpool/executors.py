@@ -23,6 +23,8 @@ MAX_SNOOZES = 1_000_000
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.1, 365 * 86400.0
 #: The most of an attempt's own log lines that are kept with its job.
 MAX_LOG_LINES = 200
+#: Pending jobs are counted one by one, up to the bound.
+MAX_PENDING = 1_000_000
 
 #: What may be given as a rule for the delay between attempts.
 BackoffLike = Delays | float | Sequence[float] | Callable[[int, BaseException | None], float]
@@ -59,6 +61,9 @@ class Executor:
         keep_result: Seconds after which the result is deleted, and only that.
         log_lines: How many of its last lines, by ``current_job().log`` and
             ``.logger``, are kept with the job; 0 keeps none.
+        max_pending: How many of its jobs may be pending, where this executor is known;
+            what is created beyond that raises, waits or is dropped, as ``on_full`` of `create`
+            says. None: any number. `JobManager.max_pending` says so where it is not.
         isolation: ``"process"`` runs it in a child process, for work that keeps
             a core busy or may crash: it is killed at its timeout or when the
             job is cancelled, and takes nobody along when it dies. `fn` must be
@@ -92,6 +97,7 @@ class Executor:
     keep_cancelled: float | None = field(default=None, kw_only=True)
     keep_result: float | None = field(default=None, kw_only=True)
     log_lines: int = field(default=0, kw_only=True)
+    max_pending: int | None = field(default=None, kw_only=True)
     isolation: str | None = field(default=None, kw_only=True)
     data: Any = field(default=None, kw_only=True)
     aliases: Sequence[str] = field(default=(), kw_only=True)
@@ -112,6 +118,8 @@ class Executor:
         check_int(self.max_attempts, "max_attempts", 1, MAX_ATTEMPTS)
         check_int(self.max_snoozes, "max_snoozes", 0, MAX_SNOOZES)
         check_int(self.log_lines, "log_lines", 0, MAX_LOG_LINES)
+        if self.max_pending is not None:
+            check_int(self.max_pending, "max_pending", 1, MAX_PENDING)
         _check_classes(self.retry_on, "retry_on")
         _check_classes(self.give_up_on, "give_up_on")
         check_seconds(self.grace, "grace", 0, LONGEST_LIMIT)
@@ -231,6 +239,7 @@ class Rules(TypedDict, total=False):
     keep_cancelled: float | None
     keep_result: float | None
     log_lines: int
+    max_pending: int | None
     isolation: str | None
     data: Any
     aliases: Sequence[str]
@@ -250,6 +259,7 @@ class Executors:
         self._by_type: dict[str, Executor] = {}
         self._named: dict[str, tuple[str, ...]] = {}  # by each name of an executor that has several, all of them
         self._checking: dict[str, Executor] = {}  # those with a validator: most programs have none
+        self._bounds: dict[str, int] = {}  # jobs that may be pending
         self._keeping: dict[str, float] = {}  # seconds that cancelled jobs are kept, if not for ever
         self._gates: dict[str, Gate] = {}  # of types with keys or limits
         for type, executor in (executors or {}).items():
@@ -288,12 +298,23 @@ class Executors:
         self._by_type[name] = executor
         if executor.validator is not None:
             self._checking[name] = executor
+        if executor.max_pending is not None:
+            self._bounds[name] = executor.max_pending
         if executor.retention is not None and executor.retention.cancelled is not None:
             self._keeping[name] = executor.retention.cancelled
 
     def keeps_cancelled(self, type: str) -> float | None:
         """Return for how many seconds cancelled jobs of `type` are kept; None is for ever, or not known here."""
         return self._keeping.get(type) if self._keeping else None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the pending jobs of any type are."""
+        return bool(self._bounds)
+
+    def max_pending(self, type: str) -> int | None:
+        """Return how many jobs of `type` may be pending; None if that is not bounded, or not known here."""
+        return self._bounds.get(type)
 
     def gate(self, type: str) -> Gate | None:
         """Return what a claim of jobs of `type` has to heed; None if it has neither keys nor limits."""

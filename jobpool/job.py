@@ -87,6 +87,8 @@ class Job(Waitable):
     Attributes:
         created: Whether the call that returned this snapshot inserted the job;
             False says that it met an existing one.
+        dropped: Whether it was left out for want of room (``on_full="drop"``): such a
+            job is not stored, shows as cancelled, and never runs.
         run_at: Not before this instant; moves later with each retry.
         after: The ids of the jobs that it was created to run after, all of them.
         waits_for: Those of them that it still waits for, while it is ``waiting``; of one
@@ -148,6 +150,7 @@ class Job(Waitable):
     waits_for: tuple[str, ...] = field(default=(), repr=False)
     on_failure: str = "fail"
     created: bool = False
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +177,14 @@ class Created:
         duplicates: How many met a job with the same id (the revived ones included).
         revived: How many of those were final without success and are pending again.
         ids: The id of every job given, in order.
+        dropped: How many were left out for want of room; they are not stored.
     """
 
     inserted: int
     duplicates: int
     revived: int
     ids: list[str]
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

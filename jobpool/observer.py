@@ -40,7 +40,7 @@ class Observer:
     """Hears what happens, and does nothing about it."""
 
     def jobs_created(self, type: str, result: str, jobs: int) -> None:
-        """`jobs` creates ended as `result`: inserted, duplicate, revived or error."""
+        """`jobs` creates ended as `result`: inserted, duplicate, revived, dropped, full or error."""
 
     def store_operation(self, operation: str, seconds: float, error: str | None) -> None:
         """A store operation took `seconds`; `error` is its kind, None if it was answered."""

@@ -35,6 +35,8 @@ class JobManager(Producing, Consuming, Changing, Scheduling, Steering):
         tracer_provider: An OpenTelemetry `TracerProvider` for the spans; the
             global one, if one is configured, if None.
         middleware: Hooks of your own around the life of jobs; see `Middleware`.
+        max_pending: By type, how many jobs may be pending, for producers that do not
+            know their executors; goes before `Executor.max_pending`. See ``on_full`` of `create`.
 
     Nothing is sent before the first operation, which also sees to the
     indexes. Usable as a context manager.

@@ -37,6 +37,7 @@ class Base(Common[Store]):
         buckets: Buckets | None = None,
         tracer_provider: Any = None,
         middleware: Iterable[Middleware] = (),
+        max_pending: Mapping[str, int] | None = None,
     ) -> None:
         self.executors = Executors(executors)
         super().__init__(
@@ -53,6 +54,7 @@ class Base(Common[Store]):
             buckets=buckets,
             tracer_provider=tracer_provider,
             middleware=middleware,
+            max_pending=max_pending,
         )
         self.wakeups = Wakeups()
         self._direct = DirectRuns(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from ..store.driver import Driver
 from ..tracing import Tracing
 from .asking import Asking
 from .creating import Creating, document_of
+from .room import Room
 
 MIB = 1024 * 1024
 
@@ -52,6 +53,7 @@ class Common(Generic[_Store]):
         buckets: Buckets | None,
         tracer_provider: Any,
         middleware: Iterable[Middleware],
+        max_pending: Mapping[str, int] | None,
     ) -> None:
         check_seconds(timeout, "timeout", 0.1, 3600)
         self.data_limit = check_int(data_limit, "data_limit", 1024, 15 * MIB)
@@ -59,6 +61,7 @@ class Common(Generic[_Store]):
         self.observer = Guarded(self.metrics)
         self.middleware = chain_of(middleware, self.observer)
         self.tracing = Tracing(tracer_provider)
+        self.room = Room(self.executors, max_pending)
         concern = write_concern_of(write_concern)
         jobs, self._owned_client = collection_of(database, uri, client, collection, driver)
         self._store = store(jobs, write_concern=concern, timeout=timeout, observer=self.observer)

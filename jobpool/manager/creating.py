@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
 from ..dependencies import in_order, waited_for
-from ..errors import InvalidJob
+from ..errors import InvalidJob, QueueFull
 from ..executors import Executors
 from ..job import Created, CreatedBatch, Job, State
 from ..middleware import Chain, creating
@@ -17,12 +18,15 @@ from ..observer import Observer
 from ..request import JobRequest, request_of
 from ..store.core import Core
 from ..store.creation import ON_DUPLICATE, BatchCreated
-from ..store.documents import Document, new_document
+from ..store.documents import Document, new_document, to_job
 from ..store.driver import Session
 from ..tracing import Producing as ProducingSpan
 from ..tracing import StoredContext, Tracing
 from .callbacks import callback_of
+from .room import RAISE, Entrance, OnFull, Room
 
+#: Of callbacks and of whoever says nothing.
+AS_A_RULE = OnFull()
 JobLike = Mapping[str, Any]
 
 #: Jobs of one `insert_many`: the driver splits at 100,000, and a lost reply leaves this many in doubt.
@@ -51,6 +55,10 @@ class Producer(Protocol):
     @property
     def executors(self) -> Executors:
         """What checks the data of their types."""
+
+    @property
+    def room(self) -> Room:
+        """The bounds of types whose pending jobs are bounded."""
 
     @property
     def store(self) -> Core:
@@ -128,18 +136,21 @@ class Creating:
         *,
         on_duplicate: str,
         session: Session | None,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
     ) -> Job | list[Job]:
         """Create what the arguments of `JobManager.create` mean."""
         _check_on_duplicate(on_duplicate)
+        full = OnFull(on_full, full_timeout)
         if isinstance(type, str):
             if more:
                 raise InvalidJob("create takes a type and its data, or any number of mappings")
-            return await self._create(self._request(type, data, fields), on_duplicate, session)
+            return await self._create(self._request(type, data, fields), on_duplicate, session, full)
         if fields:
             raise InvalidJob(f"with mappings, put {', '.join(sorted(fields))} into them")
         jobs = [type] if data is None and not more else [type, data, *more]
         requests = [_requested(job, self._manager) for job in jobs]  # all checked before one is stored
-        created = [await self._create(request, on_duplicate, session) for request in requests]
+        created = [await self._create(request, on_duplicate, session, full) for request in requests]
         return created[0] if len(jobs) == 1 else created
 
     def _request(self, type: str, data: Any, fields: Mapping[str, Any]) -> JobRequest:
@@ -151,7 +162,30 @@ class Creating:
             unknown = ", ".join(sorted(set(fields) - set(known)))
             raise InvalidJob(f"create has no argument {unknown}") from None
 
-    async def _create(self, request: JobRequest, on_duplicate: str, session: Session | None) -> Job:
+    async def _create(
+        self, request: JobRequest, on_duplicate: str, session: Session | None, full: OnFull = AS_A_RULE
+    ) -> Job:
+        room = self._manager.room
+        if not room.bounded or room.of(request) is None:
+            return await self._store(request, on_duplicate, session)
+        await self._ready_for(session)
+        entrance, created = Entrance(self._manager, on_duplicate, full), list[Job]()
+
+        async def create(_: list[JobRequest]) -> None:
+            created.append(await self._store(request, on_duplicate, session))
+
+        try:
+            await entrance.through([request], create)
+        except QueueFull:
+            self._manager.observer.jobs_created(request.type, "full", 1)
+            raise
+        if created:
+            return created[0]
+        self._manager.observer.jobs_created(request.type, "dropped", 1)
+        document = document_of(request, await _now(self._manager.store))
+        return replace(to_job(document), state=State.CANCELLED, dropped=True)
+
+    async def _store(self, request: JobRequest, on_duplicate: str, session: Session | None) -> Job:
         manager = self._manager
         with manager.tracing.create(request.type, request.job_id) as span:
             store = await self._ready_for(session)
@@ -176,9 +210,12 @@ class Creating:
         on_duplicate: str,
         session: Session | None,
         batch_size: int,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
     ) -> Created:
         """Create a batch per call of the driver; a list or tuple is checked whole before the first."""
         _check_on_duplicate(on_duplicate)
+        full = OnFull(on_full, full_timeout)
         check_int(batch_size, "batch_size", 1, 100_000)
         if isinstance(jobs, Mapping | str):
             raise InvalidJob("create_many takes several jobs; use create for one")
@@ -186,7 +223,8 @@ class Creating:
             raise InvalidJob(f"create_many takes an iterable of mappings, not {type(jobs).__name__}")
         with self._manager.tracing.create_many() as span:
             store = await self._ready_for(session)
-            batches = Batches(self._manager, store, span, on_duplicate=on_duplicate, session=session)
+            entrance = Entrance(self._manager, on_duplicate, full)
+            batches = Batches(self._manager, store, span, entrance, on_duplicate=on_duplicate, session=session)
             if isinstance(jobs, list | tuple):
                 await batches.create_all(tuple(jobs), batch_size)
             else:
@@ -235,11 +273,19 @@ class Batches:
     """One call that creates many: the batches so far. Threads: one; with an awaited driver, one task."""
 
     def __init__(
-        self, manager: Producer, store: Core, span: ProducingSpan, *, on_duplicate: str, session: Session | None
+        self,
+        manager: Producer,
+        store: Core,
+        span: ProducingSpan,
+        entrance: Entrance,
+        *,
+        on_duplicate: str,
+        session: Session | None,
     ) -> None:
         self._manager = manager
         self._store = store
         self._span = span
+        self._entrance = entrance
         self._on_duplicate = on_duplicate
         self._session = session
         self._counts = {"inserted": 0, "duplicate": 0, "revived": 0}
@@ -247,7 +293,10 @@ class Batches:
 
     def outcome(self) -> Created:
         """Return what came of all of them."""
-        return Created(self._counts["inserted"], self._counts["duplicate"], self._counts["revived"], self._ids)
+        counts = self._counts
+        return Created(
+            counts["inserted"], counts["duplicate"], counts["revived"], self._ids, len(self._entrance.dropped)
+        )
 
     async def create_all(self, jobs: Sequence[JobLike], size: int) -> None:
         """Check all of the jobs, then create them in batches of that size."""
@@ -256,7 +305,10 @@ class Batches:
             requests += self.checked(jobs[start : start + size], start)
             await self._store.driver.pause(0)  # a long list is not to hold up an event loop
         ordered = in_order(requests)
-        if after := waited_for(requests):  # all of it before anything of it is stored
+        after = waited_for(requests)
+        if after and self._entrance.drops:
+            raise InvalidJob("with on_full='drop' any job may be left out, so none can run after another one")
+        if after:  # all of it before anything of it is stored
             await self._store.creation.check_after(after, [request.job_id for request in requests], self._session)
         for start in range(0, len(ordered), size):
             await self.create(ordered[start : start + size])
@@ -279,9 +331,24 @@ class Batches:
         return requests
 
     async def create(self, batch: list[JobRequest]) -> None:
-        """Create a batch, all of it at one instant."""
-        now = await _now(self._store)
+        """Create a batch; of jobs for whose types there may be no room, as many at a time as there is room for."""
         batch = in_order(batch)
+        if not self._manager.room.bounded:
+            await self._create(batch)
+            return
+        stored, dropped = len(self._ids), len(self._entrance.dropped)
+        try:
+            await self._entrance.through(batch, self._create)
+        except QueueFull as full:
+            self._manager.observer.jobs_created(full.type, "full", 1)
+            where = full.type, full.id, full.pending, full.limit, full.waited
+            raise QueueFull(*where, stored=len(self._ids)) from None
+        self._ids[stored:] = [request.job_id for request in batch]
+        self._count(self._entrance.dropped[dropped:], "dropped")
+
+    async def _create(self, batch: list[JobRequest]) -> None:
+        """Create jobs, all of them at one instant."""
+        now = await _now(self._store)
         # Twins within a batch are one job; inside a transaction a second insert would end it.
         requests = list({request.job_id: request for request in batch}.values())
         executors = self._manager.executors

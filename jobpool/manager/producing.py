@@ -13,6 +13,7 @@ from ..store.driver import Session, run
 from ..waitable import remember
 from .creating import CREATE_BATCH, JobLike, document_of
 from .looking import Looking
+from .room import RAISE
 
 
 class Producing(Looking):
@@ -34,11 +35,22 @@ class Producing(Looking):
         after: Iterable[str] | None = None,
         on_failure: str = FAIL,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
     ) -> Job: ...
 
     @overload
-    def create(self, type: JobLike, /, *, on_duplicate: str = KEEP, session: Session | None = None) -> Job: ...
+    def create(
+        self,
+        type: JobLike,
+        /,
+        *,
+        on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
+        session: Session | None = None,
+    ) -> Job: ...
 
     @overload
     def create(
@@ -48,6 +60,8 @@ class Producing(Looking):
         /,
         *more: JobLike,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
     ) -> list[Job]: ...
 
@@ -57,6 +71,8 @@ class Producing(Looking):
         data: Any = None,
         *more: JobLike,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
         **fields: Any,
     ) -> Job | list[Job]:
@@ -86,6 +102,10 @@ class Producing(Looking):
                 rule of its executor if None.
             on_duplicate: ``"keep"`` leaves a stored job alone, ``"revive"`` makes
                 it pending again if it failed or was cancelled, ``"raise"`` raises.
+            on_full: If as many jobs of the type are pending as its ``max_pending`` allows and
+                this one is new: ``"raise"`` raises `QueueFull`, ``"wait"`` waits for room,
+                ``"drop"`` creates nothing and answers with a job that is ``dropped``.
+            full_timeout: With ``"wait"``, after so many seconds `QueueFull` is raised; never if None.
             session: Create it in the transaction of this pymongo session: it
                 exists when that commits. Errors of MongoDB are then pymongo's
                 own, for `with_transaction` to retry. The commit has the
@@ -95,11 +115,21 @@ class Producing(Looking):
             InvalidJob: Something in it cannot be accepted. Nothing was written.
             JobNotFound: A job in `after` does not exist, or not any more. Nothing was written.
             DuplicateJob: With ``on_duplicate="raise"``.
+            QueueFull: There is no room. Nothing was written.
             StoreUnavailable: It may or may not be stored. Calling again with
                 the same arguments is safe and creates it at most once.
             UnsupportedServer: A `session` on a standalone server.
         """
-        creating = self._creating.create(type, data, more, fields, on_duplicate=on_duplicate, session=session)
+        creating = self._creating.create(
+            type,
+            data,
+            more,
+            fields,
+            on_duplicate=on_duplicate,
+            session=session,
+            on_full=on_full,
+            full_timeout=full_timeout,
+        )
         created = run(creating)
         return [remember(job, self) for job in created] if isinstance(created, list) else remember(created, self)
 
@@ -108,6 +138,8 @@ class Producing(Looking):
         jobs: Iterable[JobLike],
         *,
         on_duplicate: str = KEEP,
+        on_full: str = RAISE,
+        full_timeout: float | None = None,
         session: Session | None = None,
         batch_size: int = CREATE_BATCH,
     ) -> Created:
@@ -120,7 +152,12 @@ class Producing(Looking):
         another in its ``after``: those of a list may name each other in any
         order, those of another iterable what came before them and what is in their batch.
 
+        Jobs for whose types there is no room (see `create`) are waited with, or left out and
+        counted in ``dropped``; or `QueueFull` is raised, which says how many are stored: calling
+        again later is safe, and goes on behind them. `full_timeout` is for all of the call.
+
         Raises:
+            QueueFull: There is no room for a job; those before it are stored.
             InvalidJob: A job cannot be accepted; the message has its place and
                 how many jobs before it are stored. Or jobs wait for each other in a circle.
             JobNotFound: A job is to run after one that does not exist; of a list nothing is
@@ -129,7 +166,12 @@ class Producing(Looking):
                 stored, those behind it are not. Calling again is safe.
         """
         creating = self._creating.create_many(
-            jobs, on_duplicate=on_duplicate, session=session, batch_size=batch_size
+            jobs,
+            on_duplicate=on_duplicate,
+            session=session,
+            batch_size=batch_size,
+            on_full=on_full,
+            full_timeout=full_timeout,
         )
         return run(creating)
 

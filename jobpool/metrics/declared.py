@@ -13,7 +13,8 @@ class JobFamilies:
     def __init__(self, new: Families) -> None:
         self.created = new.counter(
             "jobpool_jobs_created_total",
-            "Creates by result. Many duplicates: producers repeat themselves. Errors: see the producer's log.",
+            "Creates by result. Many duplicates: producers repeat themselves. Errors: see the producer's log. "
+            "Full, dropped: max_pending of the type is reached, its pools are too slow.",
             "type",
             "result",
         )

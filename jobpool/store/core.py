@@ -15,6 +15,7 @@ from .connection import Connection
 from .contact import Contact
 from .creation import Creation
 from .driver import BLOCKING, Driver
+from .filling import Filling
 from .finals import Finals
 from .followers import Followers
 from .linking import Linking
@@ -54,6 +55,7 @@ class Core:
         self.removing = Removing(self._connection, self.followers)
         self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
+        self.filling = Filling(self._connection)
         self.presence = Presence(self._connection)
         self.settings = Settings(self._connection)
         self.census = Census(self._connection, self.presence, self.settings)
