@@ -15,7 +15,7 @@ from .progress import LogLine, Progress
 from .signals import Cancel, JobCancelled, Retry, Snooze, TimedOut
 
 if TYPE_CHECKING:
-    from .late import AsyncJobManager, Cancelled, JobManager, Middleware, StopReport, WorkerPool, job_id
+    from .late import AsyncJobManager, Cancelled, JobManager, Middleware, Schedule, StopReport, WorkerPool, job_id
 
 # A library says nothing until its host wants to hear it.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -40,6 +40,7 @@ __all__ = [
     "PoolConfig",
     "Progress",
     "Retry",
+    "Schedule",
     "Snooze",
     "State",
     "StopReport",

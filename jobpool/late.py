@@ -5,6 +5,16 @@ from .ids import job_id
 from .manager import JobManager
 from .middleware import Middleware
 from .pool import StopReport, WorkerPool
+from .schedules import Schedule
 from .store.cancelling import Cancelled
 
-__all__ = ["AsyncJobManager", "Cancelled", "JobManager", "Middleware", "StopReport", "WorkerPool", "job_id"]
+__all__ = [
+    "AsyncJobManager",
+    "Cancelled",
+    "JobManager",
+    "Middleware",
+    "Schedule",
+    "StopReport",
+    "WorkerPool",
+    "job_id",
+]
