@@ -82,8 +82,8 @@ class Resolver(Service):
         if resolved.changed:
             self._released()
         if now >= self._creators_at:
-            self._complete()
             self._creators_at = now + CREATORS * jitter()
+            self._complete()
         if now >= self._sweep_at:
             self._sweep()
             self._sweep_at = now + max(SWEEPS, SWEEP_REST * (time.monotonic() - now)) * jitter()
@@ -102,7 +102,8 @@ class Resolver(Service):
 
 def resolve_all(store: Store) -> bool:
     """Pass on all there is now, for those who run jobs without a pool; return whether that changed a job."""
-    changed = 0
-    while (resolved := run(store.resolving.resolve(paced=False))).ended:
+    changed, kept = 0, set[str]()
+    while (resolved := run(store.resolving.resolve(kept, paced=False))).ended:
         changed += resolved.changed
+        kept |= resolved.kept  # those who wait cannot be told, or came a moment ago
     return changed > 0

@@ -16,11 +16,15 @@ from typing import TypeVar
 from pymongo import UpdateMany
 
 from ..dependencies import RUN
+from ..errors import OutcomeRefused
 from ..job import State
+from ..logs import bounded_logger_of
 from ..names import bounded, shown
 from .connection import Connection
 from .documents import Document, expiry
 from .indexes import WAITS_INDEX
+
+logger = bounded_logger_of(__name__)
 
 #: How a job ended that is not there any more: it was removed, or its time was over.
 GONE = "gone"
@@ -65,9 +69,31 @@ class Followers:
         """
         changed, rest = 0, iter(ends.items())
         while some := dict(islice(rest, ROUND)):
-            with self._connection.call("resolve", what=f"telling those who wait for {len(some)} jobs"):
-                answer = await self._call(self._jobs.bulk_write, list(_writes(some, paced)), ordered=False)
-            changed += answer.modified_count
+            try:
+                changed += await self._write(_writes(some, paced), f"telling those who wait for {len(some)} jobs")
+            except OutcomeRefused:
+                changed += await self._settle_one_by_one(some, paced)
+        return changed
+
+    async def _write(self, writes: Iterable[UpdateMany], what: str) -> int:
+        with self._connection.call("resolve", what=what):
+            return (await self._call(self._jobs.bulk_write, list(writes), ordered=False)).modified_count
+
+    async def _settle_one_by_one(self, ends: Mapping[str, str], paced: bool) -> int:
+        """Tell those who wait one by one: one that cannot be written to must not keep the others waiting.
+
+        What was done before the refusal is done, and is not counted.
+        """
+        with self._connection.call("resolve", what=f"looking who waits for {len(ends)} jobs"):
+            waiting = await self.waiting_for(ends)
+        changed = 0
+        for id in waiting:
+            try:
+                changed += await self._write(_writes(ends, paced, only=id), f"telling job {shown(id)} of ends")
+            except OutcomeRefused as error:
+                logger.error(
+                    "job %s, which waits for others that have ended, cannot be told: %s", shown(id), error
+                )
         return changed
 
     async def waiting_for(self, ids: Collection[str]) -> list[str]:
@@ -100,7 +126,7 @@ def waits_for_any(ids: Sequence[str]) -> Document:
     return {"waits_for": {"$in": list(ids)}, "state": State.WAITING.value}
 
 
-def _writes(ends: Mapping[str, str], paced: bool) -> Iterator[UpdateMany]:
+def _writes(ends: Mapping[str, str], paced: bool, only: str | None = None) -> Iterator[UpdateMany]:
     """Yield the statements, each of which is right by itself and whatever happens between two of them.
 
     A job that was created a moment ago may be met by the last statement alone:
@@ -108,14 +134,17 @@ def _writes(ends: Mapping[str, str], paced: bool) -> Iterator[UpdateMany]:
     """
     well = [id for id, end in ends.items() if end == State.SUCCEEDED]
     ill = {id: end for id, end in ends.items() if end != State.SUCCEEDED}
-    due = {"$expr": _PACED} if paced else {}
+    due: Document = {"$expr": _PACED} if paced else {}
+    here: Document = {} if only is None else {"_id": only}
     for id, end in ill.items():
-        fails: Document = {**waits_for_any([id]), "on_failure": {"$exists": False}}
+        fails: Document = {**waits_for_any([id]), **here, "on_failure": {"$exists": False}}
         yield UpdateMany(fails, _failure(id, end), hint=WAITS_INDEX)
     if ill:
-        yield UpdateMany({**waits_for_any([*ill]), "on_failure": RUN, **due}, _without([*ill]), hint=WAITS_INDEX)
+        yield UpdateMany(
+            {**waits_for_any([*ill]), **here, "on_failure": RUN, **due}, _without([*ill]), hint=WAITS_INDEX
+        )
     if well:
-        yield UpdateMany({**waits_for_any(well), **due}, _without(well), hint=WAITS_INDEX)
+        yield UpdateMany({**waits_for_any(well), **here, **due}, _without(well), hint=WAITS_INDEX)
 
 
 # Somebody else may have written what is no array or no date, and an error would stop all of a statement.

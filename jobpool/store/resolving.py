@@ -117,14 +117,16 @@ class Resolving:
         Raises:
             StoreUnavailable: Some may be told. The next call finds the rest.
         """
-        with self._connection.call("resolve", what="looking for jobs that wait"):
-            waiting = await self._call(self._jobs.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).to_list)
+        waiting = self._jobs.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).batch_size(SWEPT)
         gone = 0
-        for some in chunks((job["_id"] for job in waiting), SWEPT):
-            missing = await self._missing(some)
+        while True:
+            with self._connection.call("resolve", what="looking for jobs that wait"):
+                some = await self._call(waiting.to_list, SWEPT)
+            if not some:
+                return gone
+            missing = await self._missing([job["_id"] for job in some])
             await self._followers.settle(dict.fromkeys(missing, GONE))
             gone += len(missing)
-        return gone
 
     async def _missing(self, children: Sequence[str]) -> list[str]:
         """Return the ids of jobs that these wait for and that are not there."""

@@ -23,7 +23,7 @@ from jobpool import Executor, Job, JobManager, State
 from jobpool.errors import JobHeld, StoreUnavailable
 from jobpool.pool import resolver
 from jobpool.signals import Cancel
-from jobpool.store import Store, followers, linking
+from jobpool.store import Store, followers, linking, resolving
 from jobpool.store.driver import run
 
 from ..conftest import Jobs, MakeManager
@@ -557,6 +557,37 @@ def test_a_resolver_survives_each_lost_reply(
     assert proxy.lost == ["find" if command == "find" else "update"]
     assert manager.get("b").state is State.PENDING
     assert jobs.count_documents({"followed": {"$exists": True}}) == 0
+
+
+@pytest.mark.parametrize("parent", ["ok", "bad"])
+def test_one_that_cannot_be_told_keeps_nobody_else_waiting(
+    manager: JobManager, jobs: Jobs, parent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    create(manager, "a", type=parent)
+    manager.create("ok", "poison", id="b", after=["a"], on_failure="run")
+    create(manager, "c", "a", on_failure="run")
+    create(manager, "d", "a", on_failure="run")
+    manager.run(parent)
+    rule = {"$or": [{"data": {"$ne": "poison"}}, {"state": {"$ne": "pending"}}]}
+    jobs.database.command("collMod", jobs.name, validator=rule)
+    assert run(manager.store.resolving.resolve()).kept == {"a"}
+    assert not resolver.resolve_all(manager.store), "and comes to its end"
+    assert states(manager) | {"a": ""} == {"a": "", "b": "waiting", "c": "pending", "d": "pending"}
+    assert "job 'b', which waits for others that have ended, cannot be told" in caplog.text
+    jobs.database.command("collMod", jobs.name, validator={})
+    resolve(manager)
+    assert manager.get("b").state is State.PENDING
+
+
+def test_all_who_wait_are_swept_page_by_page(
+    manager: JobManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolving, "SWEPT", 3)
+    manager.create_many({"type": "ok", "id": f"a{n}"} for n in range(10))
+    manager.create_many({"type": "ok", "id": f"b{n}", "after": [f"a{n}"], "on_failure": "run"} for n in range(10))
+    jobs.delete_many({"_id": {"$in": ["a1", "a5", "a9"]}})
+    assert run(manager.store.resolving.sweep()) == 3
+    assert {job.id for job in manager.find(state="pending") if job.after} == {"b1", "b5", "b9"}
 
 
 # --- many ------------------------------------------------------------------------------------------
