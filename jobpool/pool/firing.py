@@ -53,6 +53,9 @@ class Firings:
 
     A schedule that cannot be computed or stored is told of once and set aside
     for a while, so that it holds up no other.
+
+    Attributes:
+        unreadable: Whether the last look was refused: this user may not read schedules.
     """
 
     def __init__(self, host: Host) -> None:
@@ -60,7 +63,7 @@ class Firings:
         self._store = host.store
         self._held: dict[str, float] = {}
         self._told: dict[str, str] = {}
-        self._unreadable = False
+        self.unreadable = False
 
     def fire_due(self) -> Look | None:
         """Fire what is due, a page of it, and return what was found; None if there is no schedule.
@@ -86,13 +89,13 @@ class Firings:
         except StoreRefused as error:
             if error.kind != "rights":
                 raise
-            if not self._unreadable:
-                self._unreadable = True
+            if not self.unreadable:
+                self.unreadable = True
                 logger.info(
                     "this user may not read the schedules of %s, so none is fired here: %s", *self._of(error)
                 )
             return []
-        self._unreadable = False
+        self.unreadable = False
         return found
 
     def _fire(self, name: str, replicated: bool) -> int:

@@ -14,6 +14,8 @@ from .service import Service, jitter
 LOOK_EVERY = 1.0
 #: And while there are none.
 LOOK_RARELY = 5.0
+#: And while this user may not read them.
+LOOK_REFUSED = 60.0
 #: Of the pools that wait for the same instant, the first to wake spares the others their transaction.
 SPREAD = 0.05
 #: What could not be fired, as another pool's transaction held it, is looked at again so soon.
@@ -47,14 +49,13 @@ class Scheduler(Service):
             return
         if self.stopping:
             return
-        self._look_at = time.monotonic() + _pause(self._firings.fire_due())
+        self._look_at = time.monotonic() + self._rest(self._firings.fire_due())
 
-
-def _pause(look: Look | None) -> float:
-    """Return the seconds until the next look."""
-    if look is None:
-        return LOOK_RARELY * jitter()
-    if look.dealt:
-        return 0.0  # a page may not be all, and one that is late may be due again
-    wait = min(look.wait + SPREAD * RANDOM.random(), LOOK_EVERY)
-    return min(wait, AGAIN * jitter()) if look.left else wait
+    def _rest(self, look: Look | None) -> float:
+        """Return the seconds until the next look."""
+        if look is None:
+            return (LOOK_REFUSED if self._firings.unreadable else LOOK_RARELY) * jitter()
+        if look.dealt:
+            return 0.0  # a page may not be all, and one that is late may be due again
+        wait = min(look.wait + SPREAD * RANDOM.random(), LOOK_EVERY)
+        return min(wait, AGAIN * jitter()) if look.left else wait

@@ -683,7 +683,7 @@ def test_who_may_not_read_schedules_runs_jobs_and_says_so_once(
         raise refused
 
     monkeypatch.setattr(manager.store.schedules, "upcoming", upcoming)
-    monkeypatch.setattr("jobpool.pool.scheduler.LOOK_RARELY", 0.01)
+    monkeypatch.setattr("jobpool.pool.scheduler.LOOK_REFUSED", 0.01)
     with caplog.at_level(logging.INFO, "jobpool"), WorkerPool(manager) as pool:
         until(lambda: len(asked) > 3)
         assert manager.create("a", 1).wait(PATIENCE).state is State.SUCCEEDED
