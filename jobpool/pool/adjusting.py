@@ -9,6 +9,7 @@ from ..config import PoolConfig
 from ..errors import InvalidConfiguration
 from ..hooks import logger_of
 from ..names import LISTED, listed, shown
+from .elsewhere import elsewhere
 from .host import Host
 from .parts import Parts
 
@@ -18,14 +19,15 @@ logger = logger_of(__name__)
 class Adjusting:
     """Changes the parts of one pool; `WorkerPool` says what its methods do, and when they may be called.
 
-    Threads: any. `_lock` keeps changes in one order, and bears a signal handler on top of itself.
+    Threads: any; see `elsewhere`. `_lock` keeps changes in one order.
     """
 
     def __init__(self, host: Host, parts: Parts) -> None:
         self._host = host
         self._parts = parts
         self._pool = shown(parts.config.name, LISTED)
-        self._lock = threading.RLock()
+        self._thread = f"jobpool-{parts.config.name}-adjusting"
+        self._lock = threading.Lock()
 
     @property
     def config(self) -> PoolConfig:
@@ -35,7 +37,11 @@ class Adjusting:
 
     def resize(self, threads: int) -> None:
         """Have so many threads."""
-        parts, wanted = self._parts, replace(self._parts.config, threads=threads)  # checks it
+        wanted = replace(self._parts.config, threads=threads)  # checks it
+        elsewhere(self._thread, lambda: self._resize(wanted))
+
+    def _resize(self, wanted: PoolConfig) -> None:
+        parts, threads = self._parts, wanted.threads
         with self._lock:
             before = parts.workers.threads
             try:
@@ -52,12 +58,12 @@ class Adjusting:
         """Run these types as well."""
         types = self._chosen("add_types", types)
         self._host.executors.check_isolated(types)
-        self._host.observer.types_added(types)
-        return self._turn(types, ())
+        return elsewhere(self._thread, lambda: self._turn(types, ()))
 
     def remove(self, types: tuple[str, ...]) -> tuple[str, ...]:
         """Run these types no more."""
-        return self._turn((), self._chosen("remove_types", types))
+        types = self._chosen("remove_types", types)
+        return elsewhere(self._thread, lambda: self._turn((), types))
 
     def _chosen(self, name: str, types: tuple[str, ...]) -> tuple[str, ...]:
         if not types:
@@ -66,6 +72,8 @@ class Adjusting:
 
     def _turn(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
         serving = self._parts.serving
+        if more:
+            self._host.observer.types_added(more)
         with self._lock:
             before = serving.now.types
             if more:

@@ -59,7 +59,7 @@ class Workers:
         self._freed = freed
         self._ready: queue.SimpleQueue[Held | _Word | None] = queue.SimpleQueue()
         self._seating = Seating(threads, max_stuck, name, self._loop)
-        self._lock = threading.RLock()  # a signal handler may resize the pool on top of who does
+        self._lock = threading.Lock()
         self._words = 0
         self._last_words = 0
 

@@ -133,7 +133,7 @@ manager.close()
 
 
 @pytest.mark.fault("F10")
-@pytest.mark.parametrize("operation", ["start", "drain", "stop", "create", "close"])
+@pytest.mark.parametrize("operation", ["start", "drain", "stop", "create", "close", "resize", "remove_types"])
 def test_f10_a_handler_on_top_of_any_line_of_ours_returns(
     fault: FaultReport, make_manager: MakeManager, operation: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_f10_a_handler_on_top_of_any_line_of_ours_returns(
         manager.ensure_indexes()
         pool = WorkerPool(manager, threads=1)
         watch = manager.start_watch(threads=1) if operation == "close" else None
-        if operation in ("drain", "stop", "create"):
+        if operation in ("drain", "stop", "create", "resize", "remove_types"):
             pool.start()
         calls: dict[str, Any] = {
             "start": pool.start,
@@ -166,6 +166,8 @@ def test_f10_a_handler_on_top_of_any_line_of_ours_returns(
             "stop": lambda: pool.stop(10),
             "create": lambda: manager.create("a", line),
             "close": manager.close,
+            "resize": lambda: pool.resize(4),
+            "remove_types": lambda: pool.remove_types("a"),
         }
         with Interruptions(line, handler) as interruptions, suppress(PoolStateError):  # stopped on the way up
             calls[operation]()
@@ -175,6 +177,8 @@ def test_f10_a_handler_on_top_of_any_line_of_ours_returns(
         pool.stop(10)
         assert watch is None or watch.state == "stopped"
         manager.close()
+        if operation in ("resize", "remove_types"):  # they are done on another thread, whatever the handler did
+            until(lambda: not pool_threads())
         assert not pool_threads(), f"after a signal at line {line}"
         return struck
 

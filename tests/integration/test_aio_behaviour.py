@@ -14,7 +14,7 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..awaited import EventLoop, Facade
 from ..conftest import MakeManager
-from . import test_cancelling, test_create, test_queries, test_retention
+from . import test_after, test_cancelling, test_create, test_pauses, test_queries, test_retention
 
 #: Their transactions are those of a blocking client; `test_aio` has them for the other.
 BLOCKING_SESSIONS = {
@@ -22,6 +22,7 @@ BLOCKING_SESSIONS = {
     "test_a_job_in_an_aborted_transaction_never_was",
     "test_a_duplicate_does_not_end_the_transaction",
     "test_two_transactions_with_one_id_make_one_job",
+    "test_in_a_transaction_all_of_it_commits_or_nothing",
 }
 
 
@@ -36,7 +37,12 @@ def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
 
 
 BORROWED = (
-    borrowed(test_create) | borrowed(test_queries) | borrowed(test_cancelling) | borrowed(test_retention, "purge")
+    borrowed(test_pauses)  # its fixtures are those of the next
+    | borrowed(test_create)
+    | borrowed(test_after)
+    | borrowed(test_queries)
+    | borrowed(test_cancelling)
+    | borrowed(test_retention, "purge")
 )
 globals().update({name: value for name, value in BORROWED.items() if name not in BLOCKING_SESSIONS})
 
