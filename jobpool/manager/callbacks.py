@@ -30,8 +30,7 @@ def callback_of(
     if given := [name for name in _GIVEN if name in then]:
         raise InvalidJob(f"then has its {' and '.join(given)} from the batch: leave it out")
     stored = dict(executors.stored_job(then))
-    request = request_of({**stored, "after": ids, "on_failure": on_failure}, limit)
     if stored.get("id") is None:
-        own = job_id(request.type, {"data": stored.get("data"), "after": list(ids)})
-        request = request_of({**stored, "id": own, "after": ids, "on_failure": on_failure}, limit)
-    return request
+        name = request_of(stored, limit).type
+        stored["id"] = job_id(name, {"data": stored.get("data"), "after": list(ids)})
+    return request_of({**stored, "after": ids, "on_failure": on_failure}, limit)

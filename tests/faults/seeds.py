@@ -290,3 +290,24 @@ def stuck_threads_not_replaced() -> None:
     from jobpool.pool.workers import Workers
 
     Workers.replace = lambda self, held: False  # type: ignore[method-assign]
+
+
+@seed("integration/test_resolving.py -k a_mark_that_came_after_the_look_stays", "waiting|assert")
+def marks_taken_away_unseen() -> None:
+    """Who came to wait between look and end of a round is forgotten."""
+    from jobpool.store.resolving import Resolving
+
+    async def unmark(self: Any, found: Any) -> None:
+        here = {"_id": {"$in": [job["_id"] for job in found]}}
+        await self._call(self._jobs.update_many, here, {"$unset": {"followed": ""}})
+
+    Resolving._unmark = unmark  # type: ignore[method-assign]
+
+
+@seed("faults/test_dependencies.py -k workers_killed", "I9")
+def whatever_happened_lets_them_run() -> None:
+    """A job runs although one that it waited for has failed."""
+    from jobpool.store import followers
+
+    real = followers._writes
+    followers._writes = lambda ends, *args, **options: real(dict.fromkeys(ends, "succeeded"), *args, **options)

@@ -128,3 +128,49 @@ def test_in_a_transaction_all_of_it_commits_or_nothing(
     assert manager.get(job.id).state is State.WAITING
     assert jobs.count_documents({"followed": {"$exists": True}}) == 2
     assert jobs.count_documents({"linking": {"$exists": True}}) == 0
+
+
+def test_a_batch_is_created_with_its_callback(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager(executors={"t": lambda data: data})
+    created = manager.create_batch([{"type": "t", "data": n} for n in range(3)], then={"type": "t", "data": "all"})
+    assert (created.jobs.inserted, created.ids) == (3, created.jobs.ids)
+    callback = created.callback
+    assert (callback.state, callback.waits_for, callback.on_failure) == (State.WAITING, tuple(created.ids), "run")
+    assert jobs.count_documents({"followed": {"$exists": True}}) == 3
+    manager.run_all()
+    assert manager.get(callback.id).result == "all"
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        ("t", "then must be a mapping"),
+        ({"data": 1}, "a job needs a type"),
+        ({"type": "t", "after": ["a"]}, "then has its after from the batch"),
+        ({"type": "t", "prio": 1}, "unknown keys in a job: prio"),
+    ],
+    ids=["name", "untyped", "after", "unknown"],
+)
+def test_a_callback_that_cannot_be_is_refused_before_its_batch(
+    make_manager: MakeManager, then: Any, message: str
+) -> None:
+    manager = make_manager()
+    with pytest.raises(InvalidJob, match=message):
+        manager.create_batch([{"type": "t"}], then=then)
+    with pytest.raises(InvalidJob, match="unknown keys"):
+        manager.create_batch([{"type": "t", "prio": 1}], then={"type": "t"})
+    with pytest.raises(InvalidJob, match="on_failure must be one of"):
+        manager.create_batch([{"type": "t"}], then={"type": "t"}, on_failure="stop")
+    assert manager.count() == 0
+
+
+def test_a_cascade_cancels_those_who_wait(make_manager: MakeManager) -> None:
+    manager = make_manager()
+    first = manager.create("t", 1)
+    second = manager.create("t", 2, after=[first.id])
+    third = manager.create("t", 3, after=[second.id], on_failure="run")
+    assert manager.cancel(first.id, cascade=True).state is State.CANCELLED
+    assert {manager.get(id).state for id in (second.id, third.id)} == {State.CANCELLED}
+    fourth = manager.create("t", 4)
+    manager.create("t", 5, after=[fourth.id])
+    assert manager.cancel_many(ids=[fourth.id], cascade=True).ended == 2

@@ -6,7 +6,7 @@ A death between two statements is an error that nothing catches, from the call o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -457,15 +457,15 @@ def test_a_mark_that_came_after_the_look_stays(manager: JobManager, jobs: Jobs) 
     create(manager, "a")
     create(manager, "b", "a")
     manager.run("ok")
-    real = manager.store.followers.settle
+    real = manager.store.followers.waited_for
 
-    async def settle(*args: Any, **options: Any) -> int:
-        changed = await real(*args, **options)
-        manager.store.followers.settle = real  # type: ignore[method-assign]
+    async def waited_for(ids: Sequence[str]) -> set[str]:
+        found = await real(ids)
+        manager.store.followers.waited_for = real  # type: ignore[method-assign]
         create(manager, "late", "a")
-        return changed
+        return found
 
-    manager.store.followers.settle = settle  # type: ignore[method-assign]
+    manager.store.followers.waited_for = waited_for  # type: ignore[method-assign]
     run(manager.store.resolving.resolve())
     assert jobs.count_documents({"_id": "a", "followed": {"$exists": True}}) == 1
     manager.run_all()
