@@ -18,5 +18,6 @@ BENCHMARKS = {
     "distance": "what a distant MongoDB costs, and which settings help",
     "metrics": "what the metrics cost",
     "recovery": "how long jobs wait when their worker, or the primary, dies",
+    "limits": "what limits and keys cost, whom full ones hold up, and how long a small tenant waits",
     "soak": "whether anything grows in the course of millions of jobs",
 }

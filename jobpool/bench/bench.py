@@ -135,7 +135,7 @@ class Bench:
     def drop(self, manager: JobManager) -> None:
         """Remove a collection that is not needed any more, so that the disk does not fill."""
         name = collection_name(manager)
-        for found in (name, f"{name}.pools"):
+        for found in (name, f"{name}.pools", f"{name}.gates"):
             self.client[self.database].drop_collection(found)
 
     def close(self) -> None:

@@ -55,6 +55,9 @@ LOCKED, SECTION, AFTER = 5.0, 2.0, 3.0
 KEPT = timedelta(days=1)
 #: So many gates are known to be there; then it is found out anew.
 MOST_KNOWN = 50_000
+_COUNTED = {"jobs": {"$sum": 1}, "first": {"$min": "$lease_until"}}
+#: So many keys are looked up one by one.
+FEW = 2
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 DUPLICATE_KEY = 11000
 
@@ -137,11 +140,16 @@ class Gates:
         """
         token = secrets.token_hex(12)
         with self._connection.call("claim", what=f"locking {len(wants)} gates"):
+            began = self._connection.clock.now()
+            locked = 0
             try:
-                self._gates.bulk_write(self._locking(wants, token), ordered=False, session=session)
+                answer = self._gates.bulk_write(self._locking(wants, token), ordered=False, session=session)
+                locked = answer.matched_count + answer.upserted_count
             except BulkWriteError as error:  # somebody else made the same gate first
                 if any(item.get("code") != DUPLICATE_KEY for item in error.details["writeErrors"]):
                     raise
+            if locked == len(wants) and not any(want.limit.rate for want in wants.values()):
+                return self._all_locked(wants, token, began)
             found = self._gates.find({"_id": {"$in": [_id(name) for name in wants]}}, session=session)
             return self._locked(wants, token, list(found.batch_size(len(wants) + 1)))
 
@@ -162,6 +170,12 @@ class Gates:
                 if name not in self._known
             ]
         return writes
+
+    def _all_locked(self, wants: Mapping[GateName, Want], token: str, began: datetime) -> Lock:
+        """Return a lock without reading it. What we take for the server's time is never ahead of it."""
+        self._known.update(wants)
+        until = began + timedelta(seconds=LOCKED - AFTER)
+        return Lock(token, until, wants, dict.fromkeys(wants, inf))
 
     def _locked(self, wants: Mapping[GateName, Want], token: str, found: list[Document]) -> Lock:
         there = {(item["_id"]["type"], item["_id"]["key"]): item for item in found}
@@ -215,14 +229,22 @@ class Gates:
     def holders(self, gate: Gate, keys: Collection[str] | None, session: ClientSession | None = None) -> Holders:
         """Count the jobs that are held, of these keys or of all.
 
+        Of several keys by one scan through those of the type: a look for a key
+        without holders goes on to the next entry that is there, past all that were
+        deleted in the last minute. For 100 keys and 12,000 ended jobs that took 200 ms, the scan 8.
+
         Args:
             session: The one of the lock, for a count that may be relied on.
         """
-        wanted: Document = {"$gte": ""} if keys is None else {"$in": list(keys)}
+        few = keys is not None and len(keys) <= FEW
+        wanted: Document = {"$in": list(keys)} if few and keys else {"$gte": ""}
         pipeline: list[Document] = [
             {"$match": {"type": {"$in": list(gate.types)}, "key": wanted, "lease_until": {"$gt": NEVER}}},
-            {"$group": {"_id": "$key", "jobs": {"$sum": 1}, "first": {"$min": "$lease_until"}}},
+            {"$group": {"_id": "$key", "key": {"$first": "$key"}, **_COUNTED}},
         ]
+        if keys is not None and not few:
+            # Not of `_id`: that would become a bound of the scan, and each key be looked for again.
+            pipeline.append({"$match": {"key": {"$in": list(keys)}}})
         with self._connection.call("claim", what="counting the holders of gates"):
             found = list(self._jobs.aggregate(pipeline, hint=HOLDER_INDEX, session=session))
         first = min((item["first"] for item in found), default=None)

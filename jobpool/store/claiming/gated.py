@@ -20,7 +20,7 @@ from ..connection import Connection
 from ..documents import Document
 from ..gates import SECTION, GateName, Gates, Holders, Lock, Want
 from .claimed import Claimed, Request, Unknown, nothing
-from .keys import Keys, Slot
+from .keys import MOST_READS, Keys, Slot
 from .window import Window
 
 logger = bounded_logger_of(__name__)
@@ -29,8 +29,9 @@ logger = bounded_logger_of(__name__)
 FULL_FOR = 0.5
 #: Seconds, about, until a gate that another pool has locked is tried again: some claims take so long.
 BUSY_FOR = 0.01
-#: From so many slots on it is looked which gates are full before any is locked: reads cost less than writes.
-PEEKS = 8
+#: From so many slots on, and while so large a share of gates turns out to be full, it is looked which are before
+#: any is locked: a read costs less than a write, and nothing where it is not needed.
+PEEKS, SHARE_FULL = 8, 0.2
 #: Between two looks for gates to forget (seconds).
 FORGETS_EVERY = 6 * 3600.0
 #: Seconds without a look after one that found everything full, while other types have jobs.
@@ -50,7 +51,8 @@ class _Shut:
 class Gated(Window):
     """Claims what `Request.gates` lets through, the keys of each type in turns.
 
-    `store.gates` says why never more are held than a limit allows. Priority is exact within a key. A claim takes equal shares of the keys whose turn it is.
+    `store.gates` says why never more are held than a limit allows. Priority is
+    exact within a key. A claim takes equal shares of the keys whose turn it is.
 
     Attributes:
         waits: Whether jobs were due that a limit held back when it looked last.
@@ -68,6 +70,7 @@ class Gated(Window):
         self._keys = Keys(connection)
         self._shut: dict[GateName, _Shut] = {}
         self._freed = 0
+        self._peeks = True
         self._rests_until = 0.0
         self._forgets_at = time.monotonic()
         self._chosen: frozenset[Slot] = frozenset()
@@ -139,11 +142,14 @@ class Gated(Window):
             return shut
 
         slots = self._keys.slots(gates, blocked)
-        if len(slots) > PEEKS:
-            slots = self._peeked(slots, gates)
+        if self._peeks and len(slots) > PEEKS:
+            open_slots = self._peeked(slots, gates)
+            self._peeks = len(open_slots) < len(slots) * (1 - SHARE_FULL)
+            slots = open_slots
         turn = self._turn_of(slots, gates, request.limit)
         self._keys.served(turn)
         claimed = self._through(request, gates, turn) if turn else None
+        self._keys.contended = claimed is not None and claimed.conflicts > 0
         held_back += sum(blocked(slot) for slot in slots)
         self.waits = held_back > 0
         left = len(turn) < len(slots) or not (self._keys.complete or turn or self._keys.resting)
@@ -173,25 +179,35 @@ class Gated(Window):
             if not any(name in self._shut for name, _ in names_of(gates[slot.type], slot.key))
         ]
 
-    def _turn_of(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> list[Slot]:
-        """Return the slots whose turn it is; of a type that has places left for a few, no more keys than that."""
-        left: dict[GateName, int] = {}
+    def _turn_of(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> dict[Slot, int]:
+        """Return the slots whose turn it is, and how many jobs of each to ask for.
+
+        Of a type that lets a few through, no more keys than that. What is not
+        known yet has to be read: of many keys one job each, in one read, or
+        more of a few keys, in a read for each; whichever brings more.
+        """
+        turn = self._firsts(slots, gates, limit)
+        if self._keys.complete:
+            return _shares(limit, gates, turn)
+        deep = _shares(limit, gates, turn[:MOST_READS])
+        return deep if sum(deep.values()) > len(turn) else dict.fromkeys(turn, 1)
+
+    def _firsts(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> list[Slot]:
+        left: dict[str, int] = {}
         turn: list[Slot] = []
         for slot in slots:
             if len(turn) == limit:
                 break
             gate = gates[slot.type]
             if gate.limit is not None:
-                name = (gate.owner, None)
-                left[name] = left.get(name, gate.limit.most) - 1
-                if left[name] < 0:
+                left[gate.owner] = left.get(gate.owner, gate.limit.most) - 1
+                if left[gate.owner] < 0:
                     continue
             turn.append(slot)
         return turn
 
-    def _through(self, request: Request, gates: Mapping[str, Gate], turn: list[Slot]) -> Claimed:
+    def _through(self, request: Request, gates: Mapping[str, Gate], most: Mapping[Slot, int]) -> Claimed:
         """Claim of these slots what goes through their gates."""
-        most = _shares(request.limit, gates, turn)
         wants = _wants(request.limit, gates, most)
         self._sent = False
         if not wants:
@@ -200,7 +216,7 @@ class Gated(Window):
             lock = self._gates.lock(wants, session)
             quota = Quota()
             try:
-                self._count(quota, lock, gates, turn, session)
+                self._count(quota, lock, gates, most, session)
                 self._until = lock.until
                 claimed = self._take_some(request, gates, most, quota)
             except BaseException:
@@ -212,7 +228,7 @@ class Gated(Window):
         return claimed
 
     def _count(
-        self, quota: Quota, lock: Lock, gates: Mapping[str, Gate], turn: list[Slot], session: ClientSession
+        self, quota: Quota, lock: Lock, gates: Mapping[str, Gate], turn: Collection[Slot], session: ClientSession
     ) -> None:
         """Find out behind the lock how many may go through each gate."""
         for name in lock.refused:
@@ -225,6 +241,8 @@ class Gated(Window):
                 quota.places[name] = inf if limit.running is None else limit.running - _of(held, name)
                 if quota.places[name] <= 0:
                     self._found_full(name, held)
+        full = sum(places <= 0 for places in quota.places.values())
+        self._peeks = self._peeks or full > len(quota.places) * SHARE_FULL
 
     def _held(self, gate: Gate, keys: Collection[str], session: ClientSession | None = None) -> Holders:
         """Count the holders, if anybody wants to know."""
@@ -357,7 +375,7 @@ def _types_of(slots: Iterable[Slot]) -> tuple[str, ...]:
 
 def _shares(limit: int, gates: Mapping[str, Gate], turn: list[Slot]) -> dict[Slot, int]:
     """Return how many jobs each slot may have of this claim."""
-    share = ceil(limit / len(turn))
+    share = ceil(limit / max(1, len(turn)))
     return {
         slot: min(share, *(limit.most for _, limit in names_of(gates[slot.type], slot.key)), share)
         for slot in turn

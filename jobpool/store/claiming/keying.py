@@ -26,8 +26,8 @@ from .claimed import due
 
 #: Jobs that are looked at in one step.
 STEP = 1000
-#: Seconds: between two looks at what has become due, and between two steps of a round that is not the first.
-EVERY, ROUND_EVERY = 0.1, 1.0
+#: Seconds: between two looks at what has become due, and between two steps of the first round and of later ones.
+EVERY, FIRST_ROUND_EVERY, ROUND_EVERY = 0.1, 0.05, 1.0
 #: A job is seen so many seconds after it was due: its insert took that long, or the clock was behind.
 LATE = timedelta(seconds=1)
 _PENDING = {"state": State.PENDING.value}
@@ -88,11 +88,11 @@ class Keying:
         self._looked_up_to = now
 
     def walk(self, types: tuple[str, ...], gates: Mapping[str, Gate]) -> None:
-        """Look at the next of all pending jobs: the first time through, with every claim; later now and then."""
+        """Look at the next of all pending jobs, the first time through them more often than later."""
         type = next((type for type in types if type not in self._walked), None)
+        if time.monotonic() - self._step_at < (FIRST_ROUND_EVERY if type else ROUND_EVERY):
+            return
         if type is None:
-            if time.monotonic() - self._step_at < ROUND_EVERY:
-                return
             type = next((type for type in types if type in self._places), types[0])
         self._step_at = time.monotonic()
         place = self._places.get(type) or [State.PENDING.value, type, MaxKey(), MinKey(), MinKey()]

@@ -27,12 +27,13 @@ HEAD = 1000
 #: Keys in one page. The server looks at up to 30,000 for it, in 40 ms, as it fills a buffer of its own.
 PAGE = 1000
 #: While there are more due jobs than `HEAD`, it is looked whether there still are so often (seconds).
-LOOK_AGAIN = 1.0
-#: What was read of a page is good for so long (seconds); then the heads of its keys are read anew.
-FRESH = 0.1
+LOOK_AGAIN = 2.0
+#: What was read of a page is good for so long (seconds) unless others take what is in it, and else for so long;
+#: then the heads of its keys are read anew.
+FRESH, FRESH_AMONG_OTHERS = 2.0, 0.02
 #: A page without anything to claim is followed by the next after so many times as long as it took.
 RESTS = 10
-#: Keys of which more than the first job is read in one claim: a read each.
+#: Keys of which more than the first job is asked for in one claim: a read each.
 MOST_READS = 16
 _BY_KEY = {"state": ASCENDING, "type": ASCENDING, "key": ASCENDING, "priority": -1, "run_at": ASCENDING}
 
@@ -60,7 +61,8 @@ class Keys:
     """Finds slots with due jobs. Threads: one (a pool's fetcher); all fields are its own.
 
     Attributes:
-        complete: Whether the slots that `slots` returned last are all there are.
+        complete: Whether the slots that `slots` returned last are all there are; their jobs are known then.
+        contended: Whether others take jobs of the same keys; the caller says so.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -73,6 +75,7 @@ class Keys:
         self._after: Slot | None = None
         self._turn = 0
         self.complete = True
+        self.contended = False
 
     def slots(self, gates: Mapping[str, Gate], blocked: Callable[[Slot], bool]) -> list[Slot]:
         """Return slots with due jobs in the order of their turns, but for the blocked ones.
@@ -191,7 +194,7 @@ class Keys:
         """
         if self.complete:
             return {slot: self._ids[slot][: most[slot]] for slot in slots if slot in self._ids}
-        deep = [slot for slot in slots if most[slot] > 1][:MOST_READS]
+        deep = [slot for slot in slots if most[slot] > 1]
         found = {slot: self._next(slot, most[slot], skips) for slot in deep}
         for type in dict.fromkeys(slot.type for slot in slots):
             shallow = [slot.key for slot in slots if slot.type == type and slot not in found]
@@ -203,7 +206,7 @@ class Keys:
         page = self._pages[type]
         if not keys:
             return {}
-        if time.monotonic() - page.read_at < FRESH:
+        if time.monotonic() - page.read_at < (FRESH_AMONG_OTHERS if self.contended else FRESH):
             return {key: page.heads[key] for key in keys}
         return self._heads(type, {"$in": keys}, len(keys))
 
