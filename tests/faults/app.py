@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import json
 import logging
@@ -19,6 +20,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from pymongo import MongoClient
 
 from jobpool import Backoff, Executor, JobManager, WorkerPool, current_job
 from jobpool.errors import StoreUnavailable
@@ -121,6 +124,33 @@ def stepwise(data: dict[str, Any]) -> dict[str, Any]:
     return work(data)
 
 
+@functools.cache
+def effects() -> Any:
+    """Return a collection of the run's database, for effects of executors, by a client of their own."""
+    client: MongoClient[dict[str, Any]] = MongoClient(os.environ["FAULTS_URI"])
+    return client[os.environ["FAULTS_DATABASE"]]["effects"]
+
+
+def transferred(data: dict[str, Any]) -> None:
+    """As `work`, with an effect in a transaction that completes the job; now and then it is given up."""
+    job, chance = current_job(), random.Random(os.urandom(8))
+    steps = threading.Event()
+
+    def act(session: Any) -> None:
+        effects().insert_one({"job": job.id, "attempt": job.attempt}, session=session)
+        result = work(data)
+        job.complete(result, session=session)
+        steps.wait(chance.uniform(0, 0.02))
+        if data["n"] % 5 == 0 and job.attempt == 1:
+            raise ValueError("the first transaction of every fifth job is aborted")
+
+    with effects().database.client.start_session() as session:
+        session.with_transaction(act)
+    steps.wait(chance.uniform(0, 0.02))
+    if data["n"] % 7 == 0:
+        raise ValueError("every seventh job raises behind its commit")
+
+
 def in_child(data: dict[str, Any]) -> int:
     """Note the process and return its id when the file is there; for a child process."""
     open_history().say("child", child=os.getpid(), attempt=current_job().attempt)
@@ -145,6 +175,7 @@ EXECUTORS: dict[str, tuple[Any, int]] = {
     "limited": (tidy, 2),
     "stepwise": (stepwise, 2),
     "in_child": (in_child, 2),
+    "transferred": (transferred, 4),
 }
 #: Rules of some of them besides attempts and backoff.
 RULES: dict[str, dict[str, Any]] = {

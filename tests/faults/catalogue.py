@@ -63,4 +63,5 @@ CATALOGUE = {
     "L05": Fault("u", "worker killed before it knows that its job is cancelled"),
     "L06": Fault("r", "worker frozen while a timeout runs"),
     "L07": Fault("u", "worker killed whose executor runs in a child process"),
+    "L08": Fault("r", "workers killed while jobs are completed in transactions of their executors"),
 }

@@ -16,6 +16,7 @@ from jobpool.job import Claim, Stuck
 from jobpool.outcome import Finish
 from jobpool.progress import Report
 from jobpool.store.claiming import Claimed, ClaimStrategy, Request, Unknown
+from jobpool.store.completing import Settled
 from jobpool.store.driver import run
 from jobpool.store.transitions import Start
 
@@ -28,6 +29,7 @@ def record(manager: JobManager, history: History) -> JobManager:
     """Write down everything that `manager` and its pools ask of the store from now on."""
     store: Any = manager.store
     store.transitions = RecordedTransitions(store.transitions, history)
+    store.completing = RecordedCompleting(store.completing, history)
     store.creation = RecordedCreation(store.creation, history)
     store.cancelling = RecordedCancelling(store.cancelling, history)
     make = store.strategy
@@ -161,6 +163,47 @@ class RecordedTransitions:
         ours = [claim for claim in claims if claim in stands]
         lost = [claim for claim in claims if claim not in stands]
         self._history.say(f"{name}-ok", jobs=_pairs(ours), lost=_pairs(lost), **fields)
+
+
+class RecordedCompleting:
+    """As `jobpool.store.completing.Completing`. In a transaction nobody is told what stands."""
+
+    def __init__(self, real: Any, history: History) -> None:
+        self._real = real
+        self._history = history
+
+    def complete(self, finish: Finish, session: Any) -> Any:
+        """Complete, in a transaction of an executor."""
+        pairs = _pairs([finish.claim])
+        self._history.say("finish", jobs=pairs, outcomes=[finish.outcome.name])
+        try:
+            return self._real.complete(finish, session)
+        finally:
+            self._history.say("finish-raised", jobs=pairs)
+
+    def settle(self, finish: Finish, **options: Any) -> Settled:
+        """Find out what stands, or finish."""
+        pairs, outcome = _pairs([finish.claim]), finish.outcome.name
+        settled: Settled = _asked(
+            self._history, "finish", lambda: self._real.settle(finish, **options), pairs, outcomes=[outcome]
+        )
+        stands, lost = ([], pairs) if settled is Settled.LOST else (pairs, [])
+        name = "succeeded" if settled is Settled.COMPLETED else outcome
+        self._history.say("finish-ok", jobs=stands, lost=lost, outcomes=[name] * len(stands))
+        return settled
+
+    def extend(self, claims: Collection[Claim], lease: float, *, timeout: float | None = None) -> set[Claim]:
+        """Extend, apart from others."""
+        until = time.monotonic() + lease
+        extended: set[Claim] = _asked(
+            self._history,
+            "extend",
+            lambda: self._real.extend(claims, lease, timeout=timeout),
+            _pairs(claims),
+            until=until,
+        )
+        self._history.say("extend-ok", jobs=_pairs(extended), lost=[], until=until)
+        return extended
 
 
 class RecordedStrategy:

@@ -7,6 +7,8 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +324,55 @@ def alive(pid: int) -> bool:
     """Whether a process is there and is no mere entry that waits for its parent."""
     found = status(pid)
     return found is not None and found[0] not in "ZX" and os.path.exists(f"/proc/{pid}")
+
+
+@pytest.fixture
+def short_transactions(run: Run) -> Iterator[None]:
+    """The server ends transactions that nobody goes on with after a second, and looks for them every second."""
+    name = "transactionLifetimeLimitSeconds"
+    before = run.client.admin.command({"getParameter": 1, name: 1})[name]
+    run.client.admin.command({"setParameter": 1, name: 1})
+    yield
+    until(lambda: not transactions(run, "currentOpen"), "the end of what killed workers left open")
+    run.client.admin.command({"setParameter": 1, name: before})
+
+
+@pytest.mark.fault("L08")
+@pytest.mark.usefixtures("short_transactions")
+def test_l08_workers_killed_while_jobs_complete_in_transactions_repeat_no_effect(
+    run: Run, fault: FaultReport
+) -> None:
+    """Of every job that has succeeded there is one effect, of every other none, whenever its workers died."""
+    kills, seed = fault.length(3, 40), random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    aborted = transactions(run, "totalAborted")
+    workers = [run.worker(threads=4, types=["transferred"]) for _ in range(2)]
+    for number in range(kills):
+        run.create("transferred", 40, first=number * 100, ms=10)
+        run.wait_for("left", run.count("left") + 8)
+        pass_time(chance.uniform(0, 0.1))
+        workers.pop(chance.randrange(2)).kill()
+        workers.append(run.worker(threads=4, types=["transferred"]))
+    run.wait_until_done()
+    found = run.violations()
+    assert not found, "\n".join(map(str, found[:20]))
+    effects = Counter(effect["job"] for effect in run.client[run.database]["effects"].find())
+    succeeded = {job["_id"] for job in run.jobs.find({"state": "succeeded"})}
+    assert effects == Counter(succeeded)
+    fault.struck(len(reaped(changes(run.client, f"{run.database}.jobs"))), "jobs taken back")
+    fault.struck(transactions(run, "totalAborted") - aborted, "transactions aborted")
+    fault.struck(
+        run.jobs.count_documents({"errors.type": "WorkerLost", "state": "succeeded"}), "done after a death"
+    )
+    fault.figure("kills", kills)
+    fault.figure(
+        "jobs succeeded, effects, repeated", f"{len(succeeded)}, {len(effects)}, {effects.total() - len(effects)}"
+    )
+    fault.figure("violations", len(found))
+
+
+def transactions(run: Run, name: str) -> int:
+    """Return what the server has counted."""
+    counted: int = run.client.admin.command("serverStatus")["transactions"][name]
+    return counted

@@ -47,6 +47,9 @@ def short_transactions(client: Client) -> Iterator[None]:
     before = client.admin.command({"getParameter": 1, name: 1})[name]
     client.admin.command({"setParameter": 1, name: 1})
     yield
+    until(
+        lambda: not client.admin.command("serverStatus")["transactions"]["currentOpen"], "what the dead left open"
+    )
     client.admin.command({"setParameter": 1, name: before})
 
 
