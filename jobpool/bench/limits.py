@@ -1,4 +1,4 @@
-"""Limits and turns: what full keys cost, whom they hold up, and how long a small tenant waits beside a large one."""
+"""Limits and turns: what full keys cost, whom they hold up, how long a small tenant waits beside a large one."""
 
 from __future__ import annotations
 

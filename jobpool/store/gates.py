@@ -146,7 +146,8 @@ class Gates:
                 answer = self._gates.bulk_write(self._locking(wants, token), ordered=False, session=session)
                 locked = answer.matched_count + answer.upserted_count
             except BulkWriteError as error:  # somebody else made the same gate first
-                if any(item.get("code") != DUPLICATE_KEY for item in error.details["writeErrors"]):
+                failed = error.details["writeErrors"]
+                if error.details["writeConcernErrors"] or any(item["code"] != DUPLICATE_KEY for item in failed):
                     raise
             if locked == len(wants) and not any(want.limit.rate for want in wants.values()):
                 return self._all_locked(wants, token, began)

@@ -27,8 +27,11 @@ logger = bounded_logger_of(__name__)
 
 #: Seconds for which a gate that was full is not asked again, unless a place became free here.
 FULL_FOR = 0.5
-#: Seconds, about, until a gate that another pool has locked is tried again: some claims take so long.
-BUSY_FOR = 0.01
+#: Seconds, about, until a gate that another pool has locked is tried again: some claims take so long. Twice as
+#: long with every time that it is locked again, so that many pools at one gate do not live from asking.
+BUSY_FOR, BUSY_FOR_MOST = 0.01, 0.32
+#: Seconds between two reaps that a full gate asks for; there may be what cannot be taken back.
+REAPS_EVERY = 1.0
 #: From so many slots on, and while so large a share of gates turns out to be full, it is looked which are before
 #: any is locked: a read costs less than a write, and nothing where it is not needed.
 PEEKS, SHARE_FULL = 8, 0.2
@@ -71,6 +74,8 @@ class Gated(Window):
         self._shut: dict[GateName, _Shut] = {}
         self._freed = 0
         self._peeks = True
+        self._busy_for = BUSY_FOR / 2
+        self._reaps_at = 0.0
         self._rests_until = 0.0
         self._forgets_at = time.monotonic()
         self._chosen: frozenset[Slot] = frozenset()
@@ -92,7 +97,7 @@ class Gated(Window):
 
     def reopen(self) -> None:
         """Take note that places may have become free; `expired` begins anew."""
-        self.expired = False
+        self.expired, self._reaps_at = False, time.monotonic() + REAPS_EVERY
         self._freed += 1
         self._shut = {name: shut for name, shut in self._shut.copy().items() if not shut.full}
 
@@ -115,8 +120,8 @@ class Gated(Window):
         """Take up to ``request.limit`` jobs that their gates let through."""
         if not request.gates:
             return nothing()
+        freed = self._freed  # the first: what is told from here on may go by `_open`
         self._open()
-        freed = self._freed
         claimed = self._claim(request, request.gates)
         if self._freed != freed:  # while we looked: what was full may not be
             self._shut = {name: shut for name, shut in self._shut.items() if not shut.full}
@@ -231,8 +236,9 @@ class Gated(Window):
         self, quota: Quota, lock: Lock, gates: Mapping[str, Gate], turn: Collection[Slot], session: ClientSession
     ) -> None:
         """Find out behind the lock how many may go through each gate."""
+        self._busy_for = min(self._busy_for * 2, BUSY_FOR_MOST) if lock.refused else BUSY_FOR
         for name in lock.refused:
-            self._shut[name] = _Shut(time.monotonic() + BUSY_FOR * (0.5 + RANDOM.random()), full=False)
+            self._shut[name] = _Shut(time.monotonic() + self._busy_for * (0.5 + RANDOM.random()), full=False)
         for gate in dict.fromkeys(gates[slot.type] for slot in turn):
             keys = {slot.key for slot in turn if gates[slot.type] is gate}
             held = self._held(gate, keys, session)
@@ -254,8 +260,8 @@ class Gated(Window):
 
     def _found_full(self, name: GateName, held: Holders) -> None:
         self._shut[name] = _Shut(time.monotonic() + FULL_FOR, full=True)
-        if held.first_end is not None and held.first_end < self._connection.clock.now():
-            self.expired = True
+        if held.first_end is not None and time.monotonic() >= self._reaps_at:
+            self.expired |= held.first_end < self._connection.clock.now()
 
     def _take_some(
         self, request: Request, gates: Mapping[str, Gate], most: Mapping[Slot, int], quota: Quota

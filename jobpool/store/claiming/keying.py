@@ -67,6 +67,12 @@ class Keying:
                 self._jobs.bulk_write(writes, ordered=False)
         return keys
 
+    def begin(self) -> None:
+        """Look at everything: up to now whoever asked saw all that was due."""
+        self._looked_up_to = None
+        self._walked.clear()
+        self._places.clear()
+
     def newly_due(self, types: tuple[str, ...], gates: Mapping[str, Gate]) -> None:
         """Give keys to what has become due since the last look, wherever in the order it is."""
         if time.monotonic() - self._looked_at < EVERY:

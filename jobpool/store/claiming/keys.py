@@ -90,7 +90,9 @@ class Keys:
                 self.complete = True
                 return self._in_turn([slot for slot in found if not blocked(slot)])
             self._many_until = time.monotonic() + LOOK_AGAIN
-        self.complete = False
+        if self.complete:
+            self.complete = False
+            self._keying.begin()
         self._keying.newly_due(types, gates)
         self._keying.walk(types, gates)
         return self._of_pages(types, blocked)
