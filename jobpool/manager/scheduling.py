@@ -23,7 +23,7 @@ from .looking import Looking
 MAX_TOKEN = MAX_ID - MAX_NAME - len("@now-")
 
 
-class Scheduler(Protocol):
+class HasSchedules(Protocol):
     """A manager, as its schedules see it."""
 
     @property
@@ -52,7 +52,7 @@ class AsyncSchedules:
     Its operations are coroutines; see `store.driver.run`. Threads: any; no state of its own.
     """
 
-    def __init__(self, manager: Scheduler) -> None:
+    def __init__(self, manager: HasSchedules) -> None:
         self._manager = manager
 
     async def list(self) -> list[Schedule]:
@@ -108,7 +108,7 @@ class AsyncSchedules:
         return await _ready(self._manager)
 
 
-async def _ready(manager: Scheduler) -> Core:
+async def _ready(manager: HasSchedules) -> Core:
     """Return the store, once it can take what comes."""
     store = manager.store
     await store.contact.ready()
@@ -116,7 +116,7 @@ async def _ready(manager: Scheduler) -> Core:
 
 
 async def put(
-    manager: Scheduler,
+    manager: HasSchedules,
     name: str,
     when: str | float | timedelta,
     type: str,

@@ -124,7 +124,7 @@ EXPRESSIONS = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(expression=EXPRESSIONS, place=st.sampled_from(DAYS))
 @example(expression="30 2 * * *", place=("Europe/Berlin", "2026-03-29"))
 @example(expression="30 2 * * *", place=("Europe/Berlin", "2026-10-25"))
@@ -139,7 +139,7 @@ def test_due_times_are_those_of_a_clock_that_is_looked_at_every_minute(
     assert due_times(expression, *place) == model(expression, *place)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(expression=EXPRESSIONS, place=st.sampled_from(DAYS), data=st.data())
 def test_it_does_not_matter_from_where_one_looks(
     expression: str, place: tuple[str, str], data: st.DataObject
