@@ -20,6 +20,7 @@ from .giving_back import GivingBack
 from .held import Held, HeldJobs, holding
 from .queue import ClaimedQueue
 from .reaper import reap
+from .resolver import resolve_all
 from .room import Room, Rooms
 from .service import Service, jitter
 from .serving import Serving
@@ -296,8 +297,8 @@ class Fetcher(Service):
 
     def _wait_for_news(self) -> None:
         held_back = self._served.gates is not None and self._gated.waits
-        if not len(self._held) and not held_back:
-            self.drained.set()
+        if not self.drained.is_set() and not len(self._held) and not held_back:
+            self._drained()
         self.waiting = True
         self._idle()
         try:
@@ -309,6 +310,11 @@ class Fetcher(Service):
         self._singles = NEWS_CLAIMS if self._woken_by in ("local", "push") else 0
         # News that found nothing may be ahead of our clock: look again soon.
         self._poll = FIRST_POLL if woken else min(self._poll * 2, self._config.poll_interval)
+
+    def _drained(self) -> None:
+        """Say that nothing is left to do, unless jobs wait for some that have ended: those are due next."""
+        if not resolve_all(self._store):
+            self.drained.set()
 
     def _until_disowned(self) -> float:
         """Return in how many seconds something has to be disowned again."""

@@ -6,6 +6,7 @@ A death between two statements is an error that nothing catches, from the call o
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from jobpool.pool import resolver
 from jobpool.signals import Cancel
 from jobpool.store import Store, followers, linking, resolving
 from jobpool.store.driver import run
+from jobpool.testing import run_all
 
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
@@ -230,6 +232,21 @@ def test_the_look_and_the_marks_use_their_indexes(manager: JobManager, jobs: Job
     assert seen["totalKeysExamined"] <= 4
     waits = jobs.find({"waits_for": {"$in": ["a"]}, "state": "waiting"}).hint("jobpool_waits").explain()
     assert waits["executionStats"]["totalDocsExamined"] == 1
+
+
+def test_a_pool_is_not_drained_before_those_who_wait_have_run(manager: JobManager) -> None:
+    create(manager, "0")
+    for n in range(1, 15):
+        create(manager, str(n), str(n - 1))
+    pool = manager.start_watch(threads=1)
+    assert pool.wait_drained(timeout=60)
+    assert set(states(manager).values()) == {"succeeded"}
+
+
+def test_run_all_of_the_testing_package_runs_those_who_wait(manager: JobManager) -> None:
+    create(manager, "a")
+    create(manager, "b", "a")
+    assert [job.id for job in run_all(manager)] == ["a", "b"]
 
 
 # --- removing, cancelling --------------------------------------------------------------------------
@@ -621,19 +638,28 @@ def test_ten_thousand_fan_out_and_in_under_several_pools(make_manager: MakeManag
     ran: list[str] = []
     executors = {"fan": lambda data: None, "all": ran.append}
     managers = [make_manager(executors=executors) for _ in range(3)]
+    began = time.monotonic()
     one = managers[0].create("fan", delay=3600, id="one")
     batch = managers[0].create_batch(
         [{"type": "fan", "data": n, "after": [one.id]} for n in range(10_000)], then={"type": "all", "data": "all"}
     )
+    created = time.monotonic() - began
     assert managers[0].count(state="waiting") == 10_001
     for manager in managers:
         manager.start_watch(threads=4)
     jobs.update_one({"_id": one.id}, {"$currentDate": {"run_at": True}})
-    done = managers[1].wait(batch.callback.id, timeout=120)
+    done = managers[1].wait(batch.callback.id, timeout=300)
     assert (done.state, ran, len(done.after)) == (State.SUCCEEDED, ["all"], 10_000)
     assert jobs.count_documents({"type": "fan", "state": "succeeded", "attempts": 1}) == 10_001
-    began, first = done.started_at, managers[0].get(one.id).finished_at
-    assert jobs.count_documents({"type": "fan", "finished_at": {"$gt": began}}) == 0
+    first, last = managers[0].get(one.id).finished_at, max(jobs.distinct("finished_at", {"type": "fan"}))
+    assert first is not None
+    assert done.started_at is not None
+    assert last <= done.started_at
+    print(
+        f"one, 10,000 after it and one after these: created in {created:.2f} s, by 3 pools run in "
+        f"{(done.started_at - first).total_seconds():.2f} s from the one's end, the last one started "
+        f"{(done.started_at - last).total_seconds() * 1000:.0f} ms after the last of the many"
+    )
     assert jobs.count_documents({"type": "fan", "started_at": {"$lt": first}}) == 1, "the one itself"
 
 
