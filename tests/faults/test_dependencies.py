@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 
+from jobpool.embedded import EmbeddedMongo
+from jobpool.pool import resolver
+from jobpool.store import linking
+
+from ..conftest import MakeManager
 from ..waiting import until
 from .dependency_judge import Ends
 from .oplog import Change
@@ -64,6 +73,61 @@ def test_workers_killed_while_jobs_wait_let_nobody_go_too_soon_and_forget_nobody
     assert {job["state"] for job in waited} <= {"succeeded", "failed", "cancelled"}
     assert len(waited) > KILLS * LAYER / 3
     until(lambda: not run.jobs.count_documents({"followed": {"$exists": True}}), "the last word")
+
+
+#: A process that creates a batch and kills itself behind so many calls of the driver.
+CREATOR = """
+import os, signal, sys
+from jobpool import JobManager
+from tests.faults.test_dependencies import BATCH, THEN
+
+manager = JobManager(sys.argv[1], uri=sys.argv[2])
+manager.ensure_indexes()
+real, left = manager.store.driver.call, int(sys.argv[3])
+
+async def call(method, *args, **options):
+    global left
+    answer = await real(method, *args, **options)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+
+for part in (manager.store.creation, manager.store.linking):
+    part._call = call
+manager.create_batch(BATCH, then=THEN)
+"""
+BATCH: list[dict[str, Any]] = [
+    {"type": "t", "data": name, "id": name, "after": list(after)}
+    for name, after in (("a", ""), ("b", "a"), ("c", "ab"), ("d", ""))
+]
+THEN = {"type": "t", "data": "all", "id": "all"}
+
+
+def test_creators_killed_behind_each_call_leave_nothing_that_waits_for_ever(
+    server: EmbeddedMongo, database: str, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linking, "PATIENCE", 0.0)
+    monkeypatch.setattr(resolver, "CREATORS", 0.05)
+    ran: list[str] = []
+    manager = make_manager(executors={"t": ran.append})
+    manager.start_watch(threads=2)
+    for calls in itertools.count(1):
+        arguments = [database, server.uri, str(calls)]
+        ended = subprocess.run([sys.executable, "-c", CREATOR, *arguments], check=False, timeout=120)
+        until(lambda: not manager.count(state="waiting"), "the end of what was created")
+        created = manager.create_batch(BATCH, then=THEN)
+        manager.wait_many([*created.ids, created.callback.id], timeout=60)
+        until(lambda: len(ran) == 5, "the last of five")
+        assert sorted(ran) == ["a", "all", "b", "c", "d"]
+        assert ran.index("a") < ran.index("b") < ran.index("c")
+        assert ran[-1] == "all"
+        until(lambda: manager.remove_many(all=True) or not manager.count(), "room for the next")
+        ran.clear()
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL
+    assert calls > 5
 
 
 BEFORE: dict[str, Any] = {"state": "waiting", "attempts": 0, "after": ["p", "q"], "waits_for": ["p"]}
