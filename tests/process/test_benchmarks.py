@@ -33,6 +33,7 @@ EXPECTED = {
     "distance": ({"round trip", "drain no-op", "drain 10 ms", "create", "create_many", "create to start"}, 0),
     "metrics": ({"drain", "count of the backlog"}, 1),
     "recovery": ({"until the last job is taken back", "until the last job runs elsewhere", "jobs in hand"}, 1),
+    "limits": ({"drain", "drain beside", "commands", "idle commands", "wait of a small tenant"}, 1),
     "soak": ({"memory", "memory slope", "threads", "sockets", "index size per job", "rate"}, 1),
 }
 
