@@ -51,6 +51,9 @@ class Observer:
     def woken(self, pool: str, source: str, missed: int) -> None:
         """The fetcher stopped waiting: push, local or poll; `missed` jobs should have been pushed."""
 
+    def rested(self, pool: str) -> None:
+        """The fetcher had nothing to ask for: all that its pool runs is paused."""
+
     def fetcher_blocked(self, pool: str, seconds: float) -> None:
         """The fetcher waited `seconds` for room in the queue."""
 

@@ -111,6 +111,10 @@ class Metrics(Observer):
         if missed:
             self.pools.wakeups(pool, "missed").inc(missed)
 
+    def rested(self, pool: str) -> None:
+        """Show that the fetcher is not deaf."""
+        self.pools.last_poll(pool).set_to_current_time()
+
     def fetcher_blocked(self, pool: str, seconds: float) -> None:
         """Add up the time without room."""
         self.pools.blocked(pool).inc(seconds)

@@ -186,6 +186,7 @@ class Fetcher(Service):
         if not len(self._held):
             self.drained.set()
         self._woken_by = None
+        self.observer.rested(self._config.name)
         self._news.wait(max(0.0, min(RESTS, self._until_disowned())))
 
     def at_end(self) -> None:

@@ -96,6 +96,9 @@ def test_while_everything_is_paused_nothing_is_claimed_and_pools_are_well(
         assert one.health().is_ready
         assert one.health().facts == {"paused": "everything"}
         assert one.wait_drained(0), "there is nothing it may run"
+        asked = "jobpool_fetcher_last_poll_timestamp_seconds", {"pool": "default"}
+        before = manager.metrics.registry.get_sample_value(*asked)
+        until(lambda: manager.metrics.registry.get_sample_value(*asked) != before, "a sign that it is not deaf")
         manager.resume()
         manager.wait_many(ids, PATIENCE)
     assert set(count.ran.values()) == {1}
