@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .names import check_int, check_name, check_seconds
@@ -111,6 +111,14 @@ class Backlog:
         """Return the backlog of one type."""
         return self.types.get(type, TypeBacklog())
 
+    def knowing(self, run_seconds: Mapping[str, float]) -> Backlog:
+        """Return the same with the run times of types of which it knows none, from earlier counts."""
+        types = {
+            type: replace(part, run_seconds=run_seconds.get(type)) if part.run_seconds is None else part
+            for type, part in self.types.items()
+        }
+        return replace(self, types=types)
+
     @property
     def total(self) -> TypeBacklog:
         """All types together, and the oldest age among them."""
@@ -144,8 +152,9 @@ class Backlog:
 
             sum over types of  (due + claimed) / target * W / threads  +  running / threads
 
-        where a job costs a pool no less than 50 us, whatever its threads. Of a type that
-        none of the pools alive has run nothing is known: it gets a thread for each due job.
+        where a job costs a pool no less than 50 us, whatever its threads. A type that
+        none of the pools alive has run gets a thread for each due job: nothing is known of
+        it, except to who counts all the time (a pool, ``jobpool metrics``) and remembers.
         Due jobs of a paused type count as none. Limits are not known here: what may not run
         at once is not run faster by more pools, so give a `maximum` for such types.
 

@@ -64,6 +64,7 @@ class Census(Periodic):
         self._changed = False
         self._announced = False
         self.view: View | None = None
+        self._run_seconds: dict[str, float] = {}
 
     #: Seconds after which a step that has not returned hangs.
     longest_step = 2 * COUNT_TIME + 5.0
@@ -111,6 +112,10 @@ class Census(Periodic):
 
     def show(self, backlog: Backlog) -> None:
         """Take `backlog` for the newest count. Threads: its own, or any before its start."""
+        self._run_seconds |= {
+            type: part.run_seconds for type, part in backlog.types.items() if part.run_seconds is not None
+        }
+        backlog = backlog.knowing(self._run_seconds)  # when all pools have ended, it is known how long jobs ran
         self.view = View(backlog, time.monotonic())
         self.observer.backlog_counted(self._store.name, backlog, self._types())
 

@@ -16,6 +16,7 @@ from jobpool import JobManager, Retry, WorkerPool
 from jobpool.backlog import AlivePool, Rate, TypeBacklog
 from jobpool.executors import Executor
 from jobpool.http import Asked
+from jobpool.pool.census import Census
 from jobpool.store.presence import PoolCard, Presence
 
 from ..conftest import Jobs, MakeManager
@@ -122,6 +123,28 @@ def test_pools_of_an_earlier_version_and_foreign_documents_disturb_no_count(
 
 def _rate(per_second: Any, run_seconds: Any) -> dict[str, Any]:
     return {"type": "a", "per_second": per_second, "run_seconds": run_seconds}
+
+
+def test_who_counts_all_the_time_remembers_how_long_jobs_ran_when_no_pool_is_left(
+    make_manager: MakeManager,
+) -> None:
+    """Or an autoscaler that went down to none would begin with a thread for each job, however short they are."""
+    manager = make_manager()
+    manager.ensure_indexes()
+    presence = manager.store.presence
+    census = Census("metrics", manager.store, manager.observer, card=None, interval=3600)
+    pool = PoolCard("1", "p", "host", 1, ("a",), 4, {"a": Rate(3.0, 0.5)})
+    presence.announce(pool, 60)
+    census._count()
+    presence.withdraw(pool, timeout=5)
+    census._count()
+    manager.create_many({"type": type, "data": n} for n in range(120) for type in ("a", "b"))
+    census._count()
+    assert census.view is not None
+    seen = census.view.backlog
+    assert (seen.of("a").throughput, seen.of("a").run_seconds, seen.of("b").run_seconds) == (0, 0.5, None)
+    assert (seen.suggested_pools("a", threads=1), seen.suggested_pools("b", threads=1)) == (1, 120)
+    assert manager.backlog().of("a").run_seconds is None, "a look by itself has nothing to remember"
 
 
 def test_what_is_paused_needs_no_pools(make_manager: MakeManager, client: MongoClient[dict[str, Any]]) -> None:
