@@ -206,6 +206,21 @@ def test_keys_take_turns_whatever_their_backlogs(manager: JobManager, store: Sto
     assert early.count("x") == early.count("y") == 4
 
 
+@pytest.mark.parametrize("limited", [gate(), gate(key_limit=Limit(running=9))], ids=["turns", "limits"])
+def test_a_claim_says_that_nothing_is_left_only_if_so(
+    manager: JobManager, store: Store, either: None, limited: Gate
+) -> None:
+    """A pool waits then, while jobs do."""
+    create(manager, 9, "x")
+    create(manager, 1, "y", "z")
+    gated, left = store.gated(), 11
+    while left:
+        claimed = gated.claim(asked(5, limited))
+        left -= len(claimed.documents)
+        assert not (claimed.drained and left)
+        finish(store, claimed)
+
+
 def test_within_a_key_the_order_is_that_of_priority_and_time(
     manager: JobManager, store: Store, either: None
 ) -> None:
@@ -241,6 +256,20 @@ def test_a_type_that_is_full_does_not_hold_up_others(manager: JobManager, store:
     request = asked(5, gate(limit=Limit(running=1)), gate("b"), plain=("plain",))
     types = [document["type"] for _ in range(12) for document in turns.claim(request).documents]
     assert (types.count("a"), types.count("b"), types.count("plain")) == (1, 20, 20)
+
+
+def test_with_a_large_backlog_of_one_type_others_are_found(
+    manager: JobManager, store: Store, few_are_many: None
+) -> None:
+    create(manager, 60, "hog", priority=5)
+    create(manager, 2, "x", type="b")
+    create(manager, 2, "y", type="c", delay=3600)
+    request = asked(2, gate(limit=Limit(running=2)), gate("b", key_limit=Limit(running=1)), gate("c"))
+    gated = store.gated()
+    types = [document["type"] for _ in range(6) for document in gated.claim(request).documents]
+    assert sorted(types) == ["a", "a", "b"]
+    plan = _plan(gated._keys, lambda: gated._keys._with_due_jobs(("a", "b", "c")))
+    assert {"DISTINCT_SCAN", "PROJECTION_COVERED"} <= plan
 
 
 # --- rates -----------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
-from jobpool import Executor, Limit, State
+from jobpool import AsyncJobManager, Executor, Limit, State
+from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidJob
 
 from ..conftest import Jobs, MakeManager
@@ -139,6 +141,16 @@ def test_a_job_has_the_key_that_its_executor_or_its_producer_says(make_manager: 
     manager.create_many([{"type": "a", "data": {"tenant": 5}}, {"type": "a", "data": 1, "key": "$x"}])
     assert {job.key for job in manager.find()} == {"x", "y", "", None, "z", "5", "$x"}
     assert manager.run_all() == 7
+
+
+def test_a_producer_in_an_event_loop_may_say_the_key(server: EmbeddedMongo, database: str, jobs: Jobs) -> None:
+    async def produce() -> str | None:
+        async with AsyncJobManager(database, uri=server.uri) as manager:
+            await manager.create_many([{"type": "a", "data": 1, "key": "y"}])
+            return (await manager.create("a", {"n": 1}, key="x")).key
+
+    assert asyncio.run(produce()) == "x"
+    assert sorted(jobs.distinct("key")) == ["x", "y"]
 
 
 @pytest.mark.parametrize("key", ["", "k" * 257, 5, "line\nbreak"], ids=["empty", "long", "number", "lines"])

@@ -109,10 +109,8 @@ class Gated(Window):
     @property
     def again_in(self) -> float:
         """In how many seconds what is held back may go through without a place becoming free; or infinity."""
-        now = time.monotonic()
-        return min(
-            (max(0.0, shut.until - now) for shut in self._shut.copy().values() if not shut.full), default=inf
-        )
+        opens = (shut.until for shut in self._shut.copy().values() if not shut.full)
+        return max(0.0, min(self._keys.more_at, *opens, inf) - time.monotonic())
 
     # --- the claim ------------------------------------------------------------------------
 
@@ -157,7 +155,7 @@ class Gated(Window):
         self._keys.contended = claimed is not None and claimed.conflicts > 0
         held_back += sum(blocked(slot) for slot in slots)
         self.waits = held_back > 0
-        left = len(turn) < len(slots) or not (self._keys.complete or turn or self._keys.resting)
+        left = len(turn) < len(slots) or (bool(turn) and not self._keys.complete)
         if claimed is None:
             return nothing(drained=not left)
         self._learn(claimed)
@@ -193,8 +191,8 @@ class Gated(Window):
         """
         turn = self._firsts(slots, gates, limit)
         if self._keys.complete:
-            return _shares(limit, gates, turn)
-        deep = _shares(limit, gates, turn[:MOST_READS])
+            return _shares(limit, gates, turn)  # of what there is, it is the turns that make equal shares
+        deep = _shares(ceil(limit / max(1, min(len(turn), MOST_READS))), gates, turn[:MOST_READS])
         return deep if sum(deep.values()) > len(turn) else dict.fromkeys(turn, 1)
 
     def _firsts(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> list[Slot]:
@@ -379,9 +377,8 @@ def _types_of(slots: Iterable[Slot]) -> tuple[str, ...]:
     return tuple({slot.type for slot in slots})
 
 
-def _shares(limit: int, gates: Mapping[str, Gate], turn: list[Slot]) -> dict[Slot, int]:
-    """Return how many jobs each slot may have of this claim."""
-    share = ceil(limit / max(1, len(turn)))
+def _shares(share: int, gates: Mapping[str, Gate], turn: list[Slot]) -> dict[Slot, int]:
+    """Return how many jobs of each slot to ask for: so many, if its limits ever let so many through."""
     return {
         slot: min(share, *(limit.most for _, limit in names_of(gates[slot.type], slot.key)), share)
         for slot in turn

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from pymongo import ASCENDING
@@ -35,6 +36,7 @@ FRESH, FRESH_AMONG_OTHERS = 2.0, 0.02
 RESTS = 10
 #: Keys of which more than the first job is asked for in one claim: a read each.
 MOST_READS = 16
+_BY_TYPE = {"state": ASCENDING, "type": ASCENDING, "priority": -1, "run_at": ASCENDING}
 _BY_KEY = {"state": ASCENDING, "type": ASCENDING, "key": ASCENDING, "priority": -1, "run_at": ASCENDING}
 
 
@@ -63,6 +65,7 @@ class Keys:
     Attributes:
         complete: Whether the slots that `slots` returned last are all there are; their jobs are known then.
         contended: Whether others take jobs of the same keys; the caller says so.
+        more_at: Monotonic instant of the next page, if none of the keys of this one can be served; or infinity.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -76,6 +79,7 @@ class Keys:
         self._turn = 0
         self.complete = True
         self.contended = False
+        self.more_at = inf
 
     def slots(self, gates: Mapping[str, Gate], blocked: Callable[[Slot], bool]) -> list[Slot]:
         """Return slots with due jobs in the order of their turns, but for the blocked ones.
@@ -84,6 +88,7 @@ class Keys:
             StoreUnavailable: Nothing was changed, but for keys that jobs lacked.
         """
         types = self._types_of(gates)
+        self.more_at = inf
         if time.monotonic() >= self._many_until:
             found = self._all(types, gates)
             if found is not None:
@@ -134,6 +139,10 @@ class Keys:
     def _of_pages(self, types: tuple[str, ...], blocked: Callable[[Slot], bool]) -> list[Slot]:
         """Return the rest of the pages of all types, the types taking turns in being the first."""
         slots: list[Slot] = []
+        if len(types) > 1:
+            types = self._with_due_jobs(types)
+        if not types:
+            return []
         first = self._turn = (self._turn + 1) % len(types)
         for type in types[first:] + types[:first]:
             page = self._pages.setdefault(type, Page())
@@ -143,8 +152,21 @@ class Keys:
                 rest = self._rest_of(page, type, blocked)
                 if not rest:
                     page.rests_until = time.monotonic() + RESTS * (time.monotonic() - page.read_at)
+            if not rest and page.cursor:
+                self.more_at = min(self.more_at, page.rests_until)
             slots += rest
         return slots
+
+    def _with_due_jobs(self, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those that have any: one key of the index for each, instead of a page."""
+        pipeline: list[Document] = [
+            {"$match": due(self._connection, types)},
+            {"$sort": _BY_TYPE},
+            {"$group": {"_id": "$type"}},
+        ]
+        with self._connection.call("claim", what="looking for types with due jobs"):
+            found = {item["_id"] for item in self._jobs.aggregate(pipeline, hint=CLAIM_INDEX)}
+        return tuple(type for type in types if type in found)
 
     def _rest_of(self, page: Page, type: str, blocked: Callable[[Slot], bool]) -> list[Slot]:
         slots = [Slot(type, key) for key in page.keys[page.place :]]
@@ -173,11 +195,6 @@ class Keys:
         with self._connection.call("claim", what="looking for keys with due jobs"):
             found = self._jobs.aggregate(pipeline, hint=KEY_INDEX, batchSize=most + 1)
             return {item["_id"]: item["id"] for item in found if isinstance(item["_id"], str)}
-
-    @property
-    def resting(self) -> bool:
-        """Whether no page is to be read now."""
-        return all(page.rests_until > time.monotonic() for page in self._pages.values())
 
     def served(self, slots: Iterable[Slot]) -> None:
         """Take note that these had their turn."""
