@@ -22,6 +22,9 @@ from .service import LONGEST_JITTER, Service
 STEP = 2.0
 #: Services that no job needs: it is told if one has ended, but not if its calls fail.
 HELPERS = frozenset({"scheduler", "census", "settings", "watchdog"})
+#: Seconds that a service may take at the least, whatever the lease: telling 100,000 jobs of an end takes several
+#: calls, each broken off when its time is over and gone on with.
+SLOW = {"resolver": 120.0}
 #: In these states there are no threads to judge: not yet, or not any more.
 RESTING = frozenset({"new", "starting", "stopped"})
 
@@ -111,7 +114,7 @@ def _silence(service: Service, parts: Parts, now: float) -> str | None:
     if not service.alive:
         return "its thread has ended"
     silent, failed_by = now - service.advanced_at, service.failed_by
-    if _role(service) in HELPERS or silent <= _patience(parts):
+    if _role(service) in HELPERS or silent <= max(_patience(parts), SLOW.get(_role(service), 0.0)):
         return None
     if failed_by:
         return f"has failed for {silent:.0f} s, longer than the lease; last by {failed_by}"

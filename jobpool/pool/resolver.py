@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from ..logs import bounded_logger_of
 from ..names import LISTED, shown
@@ -25,8 +25,8 @@ TOGETHER = 0.01
 REST = 2.0
 #: Seconds between two looks for jobs whose creator has died.
 CREATORS = 5.0
-#: Seconds between two sweeps, and how many times longer than its last one it rests at least.
-SWEEPS, SWEEP_REST = 300.0, 100.0
+#: Seconds between two sweeps, and how many times longer than its last one, pauses and all, it rests at least.
+SWEEPS, SWEEP_REST = 300.0, 20.0
 #: Seconds for which ended jobs are left out of the looks whose followers are told of many together.
 KEPT_FOR = 0.5
 
@@ -46,6 +46,7 @@ class Resolver(Service):
         self._released = released
         self._woken = Flag()
         self._used_at = -LATELY
+        self._pages: AsyncIterator[int] | None = None
         self._kept: set[str] = set()
         self._kept_until = 0.0
         self._look_at = self._creators_at = self._sweep_at = time.monotonic()
@@ -84,10 +85,7 @@ class Resolver(Service):
         if now >= self._creators_at:
             self._creators_at = now + CREATORS * jitter()
             self._complete()
-        if now >= self._sweep_at:
-            self._sweep()
-            self._sweep_at = now + max(SWEEPS, SWEEP_REST * (time.monotonic() - now)) * jitter()
-        return resolved.more
+        return self._sweep(now) or resolved.more
 
     def _complete(self) -> None:
         if completed := run(self._store.resolving.complete_old()):
@@ -95,9 +93,29 @@ class Resolver(Service):
                 "%s: went on where the creators of %d waiting jobs had died", shown(self.name, LISTED), completed
             )
 
-    def _sweep(self) -> None:
-        if gone := run(self._store.resolving.sweep()):
+    def _sweep(self, now: float) -> bool:
+        """Begin a sweep if it is time, or go on with one by a page; return whether there are more pages."""
+        if now < self._sweep_at:
+            return False
+        self._pages = self._pages or self._store.resolving.sweep()
+        pages, self._pages = self._pages, None  # one that failed is over
+        gone = run(_next_of(pages))
+        if gone is None:
+            took = time.monotonic() - self._sweep_at
+            self._sweep_at = time.monotonic() + max(SWEEPS, SWEEP_REST * took) * jitter()
+            return False
+        if gone:
             logger.info("%s: %d jobs that others wait for are gone", shown(self.name, LISTED), gone)
+            self._released()
+        self._pages = pages
+        return True
+
+
+async def _next_of(pages: AsyncIterator[int]) -> int | None:
+    """Return the next item; None at the end."""
+    async for page in pages:
+        return page
+    return None
 
 
 def resolve_all(store: Store) -> bool:

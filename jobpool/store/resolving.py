@@ -16,7 +16,7 @@ which stays.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bson import ObjectId
@@ -31,8 +31,8 @@ from .linking import WAITING, Linking
 
 #: `followed` is compared, not asked for its existence, so that the index alone answers.
 _ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}}
-#: Waiting jobs whose dependencies are looked at together.
-SWEPT = 200
+#: Waiting jobs whose dependencies are looked at together: each may have a megabyte of them.
+SWEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +107,25 @@ class Resolving:
         with self._connection.call("resolve", what=f"taking the marks of {len(found)} jobs away"):
             await self._call(self._jobs.bulk_write, writes, ordered=False)
 
-    async def sweep(self) -> int:
-        """Tell the jobs that wait for others which are not there any more; return how many of these there were.
+    async def sweep(self) -> AsyncIterator[int]:
+        """Tell the jobs that wait for others which are not there any more; yield how many of these, page by page.
 
         MongoDB deletes a job whose time is over, also while its end is not
         passed on because no pool is there. All that is waited for is read, so
         this is for now and then.
 
         Raises:
-            StoreUnavailable: Some may be told. The next call finds the rest.
+            StoreUnavailable: Some may be told. The next sweep finds the rest.
         """
         waiting = self._jobs.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).batch_size(SWEPT)
-        gone = 0
         while True:
             with self._connection.call("resolve", what="looking for jobs that wait"):
                 some = await self._call(waiting.to_list, SWEPT)
             if not some:
-                return gone
+                return
             missing = await self._missing([job["_id"] for job in some])
             await self._followers.settle(dict.fromkeys(missing, GONE))
-            gone += len(missing)
+            yield len(missing)
 
     async def _missing(self, children: Sequence[str]) -> list[str]:
         """Return the ids of jobs that these wait for and that are not there."""
