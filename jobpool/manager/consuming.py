@@ -31,6 +31,9 @@ class Consuming(Looking):
     def run(self, *types: str) -> Job | None:
         """Run one due job in the calling thread and return it finished; None if none is due.
 
+        Whoever asks for it gets it: neither a pause nor a limit holds it back. A
+        job that has a key takes up a place of its limits while it runs.
+
         What the executor raises fails the attempt and is in the answer; it is not raised here.
 
         Args:

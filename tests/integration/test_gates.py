@@ -153,6 +153,21 @@ def test_both_limits_hold_together(manager: JobManager, store: Store, either: No
     assert max(won.count(key) for key in won) <= 2
 
 
+def test_whoever_finds_only_full_gates_knows_that_jobs_wait(
+    manager: JobManager, store: Store, either: None
+) -> None:
+    """At the first look, in which it asked for the holders of all."""
+    create(manager, 2, *map(str, range(12)))
+    request = asked(20, gate(key_limit=Limit(running=1)))
+    first = store.gated()
+    while not first.claim(request).drained:
+        pass
+    second = store.gated()
+    assert not second.claim(request).documents
+    assert second.waits
+    assert second.freed("a", "3")
+
+
 def test_aliases_share_the_places_of_their_type(manager: JobManager, store: Store) -> None:
     create(manager, 3, "x", type="a")
     create(manager, 3, "x", type="old")

@@ -148,6 +148,7 @@ class Gated(Window):
         if self._peeks and len(slots) > PEEKS:
             open_slots = self._peeked(slots, gates)
             self._peeks = len(open_slots) < len(slots) * (1 - SHARE_FULL)
+            held_back += len(slots) - len(open_slots)
             slots = open_slots
         turn = self._turn_of(slots, gates, request.limit)
         self._keys.served(turn)
@@ -217,6 +218,9 @@ class Gated(Window):
             return self._take_some(request, gates, most, Quota())
         with self._gates.session() as session, pymongo.timeout(SECTION):
             lock = self._gates.lock(wants, session)
+            self._note_refused(lock)
+            if not lock.taken:
+                return nothing()
             quota = Quota()
             try:
                 self._count(quota, lock, gates, most, session)
@@ -230,13 +234,16 @@ class Gated(Window):
         self._end(lock, quota, sent=self._sent)
         return claimed
 
+    def _note_refused(self, lock: Lock) -> None:
+        """Leave gates alone for a moment that others have locked."""
+        self._busy_for = min(self._busy_for * 2, BUSY_FOR_MOST) if lock.refused else BUSY_FOR
+        for name in lock.refused:
+            self._shut[name] = _Shut(time.monotonic() + self._busy_for * (0.5 + RANDOM.random()), full=False)
+
     def _count(
         self, quota: Quota, lock: Lock, gates: Mapping[str, Gate], turn: Collection[Slot], session: ClientSession
     ) -> None:
         """Find out behind the lock how many may go through each gate."""
-        self._busy_for = min(self._busy_for * 2, BUSY_FOR_MOST) if lock.refused else BUSY_FOR
-        for name in lock.refused:
-            self._shut[name] = _Shut(time.monotonic() + self._busy_for * (0.5 + RANDOM.random()), full=False)
         for gate in dict.fromkeys(gates[slot.type] for slot in turn):
             keys = {slot.key for slot in turn if gates[slot.type] is gate}
             held = self._held(gate, keys, session)
