@@ -50,7 +50,7 @@ class Fetcher(Service):
     What it claims may be changed by others at any time. They wake it; a claim
     that is on its way then is gone through again when it has been answered.
 
-    Fields: `_poll`, `_woken_by`, `_singles`, `_served` and `_unknown` belong to the thread; `waiting`, `answered`
+    Fields: `_poll`, `_woken_by`, `_singles`, `_served`, `_all_told` and `_unknown` belong to the thread; `waiting`, `answered`
     and `looked_at` are bools and a float that others read, `_source` a str that they set
     before the event.
     """
@@ -81,6 +81,7 @@ class Fetcher(Service):
         #: When a claim last got an answer, or there was no room for one.
         self.looked_at = time.monotonic()
         self.drained = Flag()
+        self._all_told = False
         self._config = config
         self._serving = serving
         self._served = serving.now
@@ -150,6 +151,7 @@ class Fetcher(Service):
         self._report_wakeup(claimed)
         if claimed.documents:
             self._poll = FIRST_POLL
+            self._all_told = False
         if self._gated.expired:
             self._reap()
         elif claimed.drained:
@@ -313,9 +315,14 @@ class Fetcher(Service):
         self._poll = FIRST_POLL if woken else min(self._poll * 2, self._config.poll_interval)
 
     def _drained(self) -> None:
-        """Say that nothing is left to do, unless jobs wait for some that have ended: those are due next."""
-        if not resolve_all(self._store):
+        """Say that nothing is left to do, if those who waited for what ran here were told before the last claim.
+
+        The resolver tells them as well, at any time: a claim before that shows nothing.
+        """
+        if self._all_told:
             self.drained.set()
+        else:
+            self._all_told = not resolve_all(self._store)
 
     def _until_disowned(self) -> float:
         """Return in how many seconds something has to be disowned again."""
