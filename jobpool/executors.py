@@ -251,8 +251,8 @@ class Rules(TypedDict, total=False):
 class Executors:
     """The executors of one manager, by type. An alias is a type like any other, with the executor of its type.
 
-    Threads: registration is expected before pools start; reading is safe from
-    any thread at any time (one dict, replaced item by item).
+    Threads: registration by one at a time, also while pools run (see
+    `WorkerPool.add_types`); reading is safe from any at any time (one dict, replaced item by item).
     """
 
     def __init__(self, executors: Mapping[str, Executor | Callable[..., Any]] | None = None) -> None:

@@ -32,7 +32,7 @@ class Settings(Periodic):
     Args:
         changed: Called after others are to be claimed than before.
 
-    Fields: `_refused` belongs to the thread, and to who starts it.
+    Fields: `refused`, whether the last look was, belongs to the thread, and to who starts it; others read it.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Settings(Periodic):
         self._store = store
         self._serving = serving
         self._changed = changed
-        self._refused = False
+        self.refused = False
 
     def act(self) -> None:
         """Look once."""
@@ -51,11 +51,11 @@ class Settings(Periodic):
             paused = run(self._store.settings.paused(timeout=STORE_TIME))
         except StoreRefused as error:  # it lacks the right: nobody pauses it, and its jobs run as they always did
             self._interval = REFUSED_EVERY
-            if not self._refused:
+            if not self.refused:
                 logger.warning("pool %s may not read what is paused, and runs regardless: %s", self._pool, error)
-            self._refused = True
+            self.refused = True
             return
-        self._interval, self._refused = LOOK_EVERY, False
+        self._interval, self.refused = LOOK_EVERY, False
         self._obey(paused)
 
     def _obey(self, paused: Paused) -> None:

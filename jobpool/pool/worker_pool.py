@@ -63,7 +63,7 @@ class WorkerPool(Endpoint):
     found out by one atomic `setdefault` on `_calls`. `_life` goes from new to
     started to draining, `_running` turns True when all threads are there;
     `_report`, `_given` and `_stuck` are set while stopping; all
-    else is immutable after `__init__`.
+    else is immutable after `__init__`. Threads and types change in the parts.
     """
 
     def __init__(self, manager: Host, types: Iterable[str] | None = None, **options: Unpack[PoolOptions]) -> None:

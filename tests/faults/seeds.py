@@ -311,3 +311,32 @@ def whatever_happened_lets_them_run() -> None:
 
     real = followers._writes
     followers._writes = lambda ends, *args, **options: real(dict.fromkeys(ends, "succeeded"), *args, **options)
+
+
+@seed("integration/test_pausing.py -k a_claim_that_is_on_its_way", "assert")
+def claims_on_their_way_in_a_pause_are_run() -> None:
+    """What was claimed before its pause was known begins after it."""
+    from jobpool.pool.fetcher import Fetcher
+    from jobpool.pool.sifting import Sifting
+
+    Fetcher._wanted = lambda self, jobs: jobs  # type: ignore[method-assign]
+    Sifting.__call__ = lambda self: None  # type: ignore[method-assign]
+
+
+@seed("integration/test_pausing.py -k a_start_that_was_not_answered", "assert|did not come")
+def starts_in_doubt_go_on_in_a_pause() -> None:
+    """The starter asks again for what was paused since."""
+    from jobpool.pool.starter import Starter
+
+    Starter._drop_unwanted = lambda self: None  # type: ignore[method-assign]
+
+
+@seed("integration/test_resizing.py -k idle_threads_end", "did not come|assert")
+def nobody_tells_idle_threads() -> None:
+    """Threads that are too many end only after one more job."""
+    from jobpool.pool.workers import Workers
+
+    def resize(self: Any, threads: int, max_stuck: int) -> None:
+        self._seating.resize(threads, max_stuck)
+
+    Workers.resize = resize  # type: ignore[method-assign]

@@ -163,7 +163,7 @@ def test_resizing_while_it_stops_leaves_no_thread_and_no_claim(make_manager: Mak
         assert jobs.count_documents({"state": {"$in": ["claimed", "running"]}}) == 0
         assert set(count.ran.values()) == {1}
         jobs.delete_many({})
-    assert len(refused) == 8
+    assert len(refused) == 8, refused
     assert all("ending" in str(error) for error in refused)
 
 
