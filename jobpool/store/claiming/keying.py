@@ -16,6 +16,7 @@ from typing import Any
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from pymongo import UpdateMany
+from pymongo.cursor import Cursor
 
 from ...job import State
 from ...limits import Gate
@@ -31,6 +32,7 @@ EVERY, FIRST_ROUND_EVERY, ROUND_EVERY = 0.1, 0.05, 1.0
 #: A job is seen so many seconds after it was due: its insert took that long, or the clock was behind.
 LATE = timedelta(seconds=1)
 _PENDING = {"state": State.PENDING.value}
+_NAMES = [name for name, _ in CLAIM_KEYS]
 _NO_KEY = {"key": {"$exists": False}}
 
 
@@ -101,29 +103,42 @@ class Keying:
         if type is None:
             type = next((type for type in types if type in self._places), types[0])
         self._step_at = time.monotonic()
-        place = self._places.get(type) or [State.PENDING.value, type, MaxKey(), MinKey(), MinKey()]
-        end: list[Any] = [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
-        names = [name for name, _ in CLAIM_KEYS]
+        place = self._places.get(type) or _first_of(type)
         with self._connection.call("claim", what="looking for jobs without a key"):
-            read = self._jobs.find({}, dict.fromkeys(names, 1)).hint(CLAIM_INDEX)
-            read = read.min(list(zip(names, place, strict=True))).max(list(zip(names, end, strict=True)))
-            seen = list(read.limit(STEP).batch_size(STEP + 1))
-            ids = [item["_id"] for item in seen]
-            without = self._jobs.find({"_id": {"$in": ids}, **_PENDING, **_NO_KEY}, {"type": 1}) if ids else ()
+            last = next(iter(self._between(place, _behind(type), {}).skip(STEP).limit(1)), None)
+            end = _behind(type) if last is None else [last[name] for name in _NAMES]
+            without = self._between(place, end, _NO_KEY, {"type": 1}).batch_size(STEP + 1)
             lacking: dict[str, str] = {item["_id"]: item["type"] for item in without}
         if lacking:
             self.give(lacking, gates)
-        if len(seen) < STEP:
+        if last is None:
             self._walked.add(type)
             self._places.pop(type, None)
             self._next_after(type, types)
         else:
-            self._places[type] = [seen[-1][name] for name in names]
+            self._places[type] = end
+
+    def _between(
+        self, first: list[Any], end: list[Any], filter: Document, fields: Document | None = None
+    ) -> Cursor[Document]:
+        """Return the read of what is from one place of the claim index on, and before another."""
+        read = self._jobs.find(filter, fields or dict.fromkeys(_NAMES, 1)).hint(CLAIM_INDEX)
+        return read.min(list(zip(_NAMES, first, strict=True))).max(list(zip(_NAMES, end, strict=True)))
 
     def _next_after(self, type: str, types: tuple[str, ...]) -> None:
         """Have the next round begin with the type behind this one."""
         behind = types[(types.index(type) + 1) % len(types)]
-        self._places[behind] = [State.PENDING.value, behind, MaxKey(), MinKey(), MinKey()]
+        self._places[behind] = _first_of(behind)
+
+
+def _first_of(type: str) -> list[Any]:
+    """Return the place in the claim index before all jobs of a type."""
+    return [State.PENDING.value, type, MaxKey(), MinKey(), MinKey()]
+
+
+def _behind(type: str) -> list[Any]:
+    """Return the place behind all of them."""
+    return [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
 
 
 def _key_of(item: Document, gates: Mapping[str, Gate]) -> str:
