@@ -1,6 +1,6 @@
 """Programs that run with either version of jobpool, so only with what the older one has.
 
-``python app.py worker`` runs a pool until its stdin ends; ``produce FIRST END`` creates jobs,
+``python app.py worker [LEASE]`` runs a pool until its stdin ends; ``produce FIRST END`` creates jobs,
 ``cancel ID`` cancels one and ``state ID`` looks at one. Each says on its first line which jobpool
 it runs with. What its executors do is in the collection ``ran``, whatever becomes of the process.
 """
@@ -72,7 +72,9 @@ def main(command: str, *arguments: str) -> None:
     print(version("jobpool"), os.path.dirname(jobpool.__file__), flush=True)
     with JobManager(DATABASE, uri=URI, executors=EXECUTORS) as manager:
         if command == "worker":
-            with WorkerPool(manager, name=SIDE, threads=2, lease=1, poll_interval=0.1, batch_size=4, queue_size=4):
+            lease = float(arguments[0]) if arguments else 30.0
+            sizes: Any = {"threads": 2, "batch_size": 4, "queue_size": 4}
+            with WorkerPool(manager, name=SIDE, lease=lease, poll_interval=0.1, **sizes):
                 print("started", flush=True)
                 sys.stdin.read()
         elif command == "produce":

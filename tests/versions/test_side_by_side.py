@@ -18,6 +18,8 @@ from .conftest import NEW, OLD, SIDES, VERSION, Start
 #: The indexes that the version before this one makes.
 OLD_INDEXES = {"_id_", *(f"jobpool_{name}" for name in ("claim", "lease", "expire", "failed", "result"))}
 NEW_INDEXES = {"_id_", *(model.document["name"] for model in INDEXES)}
+#: Seconds, where a worker is killed; so long that none runs out on a busy machine.
+LEASE = "3"
 
 
 def other(side: str) -> str:
@@ -49,7 +51,7 @@ def test_every_job_of_either_is_run_once_by_one_of_both(
     assert set(jobs.index_information()) == (OLD_INDEXES if first == OLD else NEW_INDEXES)
     manager = make_manager()
     created = 0
-    while created < 300 or not {OLD, NEW} <= sides(jobs) or len(workers) < 2:
+    while created < 200 or not {OLD, NEW} <= sides(jobs) or len(workers) < 2:
         numbers = range(created, created + 100)
         created += 100
         assert created <= 20_000, "one of both runs nothing"
@@ -67,7 +69,7 @@ def test_every_job_of_either_is_run_once_by_one_of_both(
     attempts = ran(jobs)
     assert len(attempts) == len({attempt["job"] for attempt in attempts}) == created
     stored = list(jobs.find())
-    assert {(job["state"], job["attempts"], job["fence"]) for job in stored} == {("succeeded", 1, 1)}
+    assert {(job["state"], job["attempts"]) for job in stored} == {("succeeded", 1)}
     assert {job.get("schema") for job in stored} == {None, SCHEMA}
     ran_by = {attempt["job"]: attempt["side"] for attempt in attempts}
     crossed = {(ran_by[job["_id"]], "schema" in job) for job in stored}
@@ -82,9 +84,9 @@ def test_what_the_one_held_when_it_was_killed_is_taken_back_by_the_other(
     manager = make_manager()
     ids = manager.create_many({"type": "once_endless", "data": n, "timeout": 600} for n in range(2)).ids
     queued = manager.create("quick", "behind them").id
-    killed = start(victim, "worker")
+    killed = start(victim, "worker", LEASE)
     until(lambda: len(ran(jobs)) == 2)
-    start(other(victim), "worker")
+    start(other(victim), "worker", LEASE)
     killed.kill()
     for job in manager.wait_many([*ids, queued], PATIENCE):
         assert job.state == "succeeded"
@@ -100,9 +102,9 @@ def test_a_job_without_attempts_left_fails_by_whoever_finds_it(
 ) -> None:
     manager = make_manager()
     job = manager.create("held")
-    killed = start(victim, "worker")
+    killed = start(victim, "worker", LEASE)
     until(lambda: ran(jobs))
-    start(other(victim), "worker")
+    start(other(victim), "worker", LEASE)
     killed.kill()
     ended = manager.wait(job.id, PATIENCE)
     assert (ended.state, ended.attempts, ended.error and ended.error.type) == ("failed", 1, "WorkerLost")
