@@ -50,9 +50,9 @@ class Fetcher(Service):
     What it claims may be changed by others at any time. They wake it; a claim
     that is on its way then is gone through again when it has been answered.
 
-    Fields: `_poll`, `_woken_by`, `_singles`, `_served`, `_all_told` and `_unknown` belong to the thread; `waiting`, `answered`
-    and `looked_at` are bools and a float that others read, `_source` a str that they set
-    before the event.
+    Fields: `_poll`, `_woken_by`, `_singles`, `_served`, `_all_told` and `_unknown` belong to the
+    thread; `waiting`, `answered` and `looked_at` are bools and a float that others read, `_source`
+    a str that they set before the event.
     """
 
     def __init__(
@@ -323,6 +323,7 @@ class Fetcher(Service):
             self.drained.set()
         else:
             self._all_told = not resolve_all(self._store)
+            self._store.clock.forget()  # by its estimate what was let go just now might not be due yet
 
     def _until_disowned(self) -> float:
         """Return in how many seconds something has to be disowned again."""

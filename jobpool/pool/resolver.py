@@ -124,4 +124,6 @@ def resolve_all(store: Store) -> bool:
     while (resolved := run(store.resolving.resolve(kept, paced=False))).ended:
         changed += resolved.changed
         kept |= resolved.kept  # those who wait cannot be told, or came a moment ago
+    if changed:
+        store.clock.forget()  # by its estimate those who wait no more might not be due yet
     return changed > 0
