@@ -136,12 +136,17 @@ class Starter(Service):
         self._uncertain = [held for held in self._uncertain if held not in gone]
 
     def _drop_unwanted(self) -> None:
-        """Give back jobs of types that are not to be begun any more; those of an unanswered start as well."""
+        """Give back jobs of types that are not to be begun any more; those of an unanswered start as well.
+
+        They too are released until the store answers.
+        """
         wanted = self._serving.now.wanted
         unwanted = [held for held in self._uncertain if held.type not in wanted]
-        if unwanted:
-            self._uncertain = [held for held in self._uncertain if held.type in wanted]
-            self._give_back(unwanted)
+        if not unwanted:
+            return
+        self._store.transitions.release([held.claim for held in unwanted])
+        self.observer.released(self._pool, len(self._held.remove(unwanted)))
+        self._uncertain = [held for held in self._uncertain if held.type in wanted]
 
     def _start(self, group: list[Held]) -> list[Held]:
         """Start `group` in the store and return the jobs that are ours to run."""

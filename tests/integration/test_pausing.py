@@ -203,7 +203,7 @@ def test_a_claim_that_is_on_its_way_is_given_back_as_well(
 
 
 def test_a_start_that_was_not_answered_is_undone(
-    make_manager: MakeManager, client: Client, jobs: Jobs, count: Count, monkeypatch: pytest.MonkeyPatch
+    make_manager: MakeManager, jobs: Jobs, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who has marked jobs running and does not know it finds them paused when the store answers again."""
     manager = make_manager(executors={"a": count, "b": count}, timeout=2)
@@ -219,11 +219,23 @@ def test_a_start_that_was_not_answered_is_undone(
             raise StoreUnavailable("the reply was lost")
         return started
 
+    release, failed = manager.store.transitions.release, threading.Event()
+
+    def fail_once(claims: Any, **options: Any) -> None:
+        begun = {"_id": {"$in": [claim.id for claim in claims]}, "state": "running"}
+        if not failed.is_set() and jobs.count_documents(begun):
+            failed.set()
+            raise StoreUnavailable("nobody answered")
+        release(claims, **options)
+
     monkeypatch.setattr(manager.store.transitions, "start", mark)
+    monkeypatch.setattr(manager.store.transitions, "release", fail_once)
     manager.create_many(jobs_of("a", 20))
     with pool:
         assert known.wait(PATIENCE)
-        until(lambda: jobs.count_documents({"state": "pending", "attempts": 0}) == 20, "the release of all")
+        until(lambda: jobs.count_documents({"state": "running"}) == 0, "the release of what was started")
+        assert failed.is_set()
+        assert {job.attempts for job in manager.find()} == {0}
         assert not count.ran
         manager.resume()
         until(lambda: manager.count(state="succeeded") == 20)
