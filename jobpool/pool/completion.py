@@ -74,6 +74,11 @@ def settle(
     settled = store.completing.settle(otherwise, late=finish.report, timeout=timeout)
     if settled is not Settled.COMPLETED:
         return otherwise, settled is Settled.FINISHED
+    return completed(held, finish, completion), True
+
+
+def completed(held: Held, finish: Finish, completion: Completion) -> Finish:
+    """Return what stands when the transaction was committed, whatever its executor did behind that."""
     if finish.outcome.name != "succeeded":
         logger.warning(
             "job %s has succeeded: the transaction of its attempt %d was committed, and what its executor raised "
@@ -81,4 +86,4 @@ def settle(
             *(shown(held.claim.id), held.attempt, finish.outcome.error.type if finish.outcome.error else "-"),
             extra=log_fields(held),
         )
-    return completion.finish, True
+    return completion.finish

@@ -11,7 +11,7 @@ Who wants to know how it ended does not wait for the transaction either; see `ap
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NoReturn
@@ -103,6 +103,17 @@ class Completing:
 
     def _now(self) -> datetime:
         return self._connection.clock.guess()  # an event loop may be waiting
+
+    def completed(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
+        """Return which attempts have succeeded for certain, in one look at all; of others nothing is known.
+
+        Raises:
+            StoreUnavailable: Nothing is known; nothing was changed.
+        """
+        ids = [claim.id for claim in claims]
+        with self._connection.call("finish", what=f"finish of {len(ids)} jobs", timeout=timeout):
+            found = {doc["_id"]: doc for doc in self._connection.confirmed.find({"_id": {"$in": ids}}, _SEEN)}
+        return {claim for claim in claims if _settled(found.get(claim.id), claim) is Settled.COMPLETED}
 
     def settle(self, finish: Finish, *, late: Report | None = None, timeout: float | None = None) -> Settled:
         """Say how an attempt ended that called `complete`; if its transaction is not committed, record `finish`.

@@ -181,6 +181,13 @@ class RecordedCompleting:
         finally:
             self._history.say("finish-raised", jobs=pairs)
 
+    def completed(self, claims: Collection[Claim], **options: Any) -> set[Claim]:
+        """Look which have succeeded."""
+        done: set[Claim] = self._real.completed(claims, **options)
+        if done:
+            self._history.say("finish-ok", jobs=_pairs(done), lost=[], outcomes=["succeeded"] * len(done))
+        return done
+
     def settle(self, finish: Finish, **options: Any) -> Settled:
         """Find out what stands, or finish."""
         pairs, outcome = _pairs([finish.claim]), finish.outcome.name
