@@ -569,6 +569,15 @@ def test_jobs_without_a_key_are_given_theirs(manager: JobManager, store: Store, 
     assert jobs.count_documents({"state": "succeeded", "key": "y"}) == 4
 
 
+def test_what_somebody_else_wrote_in_place_of_a_key_holds_up_nobody(
+    manager: JobManager, store: Store, jobs: Jobs
+) -> None:
+    create(manager, 2, "x", "y")
+    jobs.update_many({"key": "x"}, {"$set": {"key": 5}})
+    drain(store, store.gated(), asked(9, gate(key_limit=Limit(running=1))))
+    assert jobs.count_documents({"state": "succeeded", "key": "x"}) == 2
+
+
 def test_one_without_a_key_behind_a_large_backlog_is_found(
     manager: JobManager, store: Store, jobs: Jobs, few_are_many: None
 ) -> None:

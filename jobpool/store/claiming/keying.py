@@ -34,6 +34,8 @@ LATE = timedelta(seconds=1)
 _PENDING = {"state": State.PENDING.value}
 _NAMES = [name for name, _ in CLAIM_KEYS]
 _NO_KEY = {"key": {"$exists": False}}
+#: As well as what somebody else wrote there.
+_NO_USABLE_KEY = {"key": {"$not": {"$type": "string"}}}
 
 
 class Keying:
@@ -59,10 +61,10 @@ class Keying:
             keys = {item["_id"]: _key_of(item, gates) for item in found if item["type"] in gates}
             groups: dict[str, list[str]] = defaultdict(list)
             for item in found:
-                if "key" not in item and item["_id"] in keys:
+                if not isinstance(item.get("key"), str) and item["_id"] in keys:
                     groups[keys[item["_id"]]].append(item["_id"])
             writes = [
-                UpdateMany({"_id": {"$in": ids}, **_PENDING, **_NO_KEY}, {"$set": {"key": key}})
+                UpdateMany({"_id": {"$in": ids}, **_PENDING, **_NO_USABLE_KEY}, {"$set": {"key": key}})
                 for key, ids in groups.items()
             ]
             if writes:
