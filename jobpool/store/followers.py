@@ -22,7 +22,7 @@ from ..logs import bounded_logger_of
 from ..names import bounded, shown
 from .connection import Connection
 from .documents import Document, expiry
-from .indexes import WAITS_INDEX
+from .indexes import BY_ID, WAITS_INDEX
 
 logger = bounded_logger_of(__name__)
 
@@ -136,15 +136,14 @@ def _writes(ends: Mapping[str, str], paced: bool, only: str | None = None) -> It
     ill = {id: end for id, end in ends.items() if end != State.SUCCEEDED}
     due: Document = {"$expr": _PACED} if paced else {}
     here: Document = {} if only is None else {"_id": only}
+    index = WAITS_INDEX if only is None else BY_ID
     for id, end in ill.items():
         fails: Document = {**waits_for_any([id]), **here, "on_failure": {"$exists": False}}
-        yield UpdateMany(fails, _failure(id, end), hint=WAITS_INDEX)
+        yield UpdateMany(fails, _failure(id, end), hint=index)
     if ill:
-        yield UpdateMany(
-            {**waits_for_any([*ill]), **here, "on_failure": RUN, **due}, _without([*ill]), hint=WAITS_INDEX
-        )
+        yield UpdateMany({**waits_for_any([*ill]), **here, "on_failure": RUN, **due}, _without([*ill]), hint=index)
     if well:
-        yield UpdateMany({**waits_for_any(well), **here, **due}, _without(well), hint=WAITS_INDEX)
+        yield UpdateMany({**waits_for_any(well), **here, **due}, _without(well), hint=index)
 
 
 # Somebody else may have written what is no array or no date, and an error would stop all of a statement.
