@@ -19,7 +19,7 @@ from ..errors import OutcomeRefused, StoreUnavailable
 from ..job import State
 from ..logs import bounded_logger_of
 from ..names import listed, shown
-from .apart import apart, in_parts, waited_in_vain, without
+from .apart import apart, in_parts, possible, waited_in_vain, without
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
 from .driver import Session, run
@@ -155,8 +155,9 @@ class Reaping:
         return [Reaped(type, "failed", ended)] if ended else []
 
     def _take_back(self, type: str, ids: list[str]) -> list[Reaped]:
-        what, limit = f"taking back {len(ids)} jobs of type {shown(type)}", min(PATIENCE, self._connection.timeout)
-        with self._connection.call("reap", what=what, timeout=limit):
+        connection = self._connection
+        limit = min(PATIENCE, connection.timeout) if possible(connection) else None
+        with connection.call("reap", what=f"taking back {len(ids)} jobs of type {shown(type)}", timeout=limit):
             return self._statements(type, ids)
 
     def _statements(self, type: str, ids: Sequence[str], session: Session | None = None) -> list[Reaped]:
