@@ -363,9 +363,9 @@ class AsyncJobManager(Common[Core]):
         """Delete the jobs meant that nobody holds or waits for; see `JobManager.remove_many`."""
         return await self._asking.remove_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
 
-    async def ensure_indexes(self) -> list[str]:
-        """Create what is missing of the indexes now; return the names of those created."""
-        return await self._asking.ensure_indexes()
+    async def ensure_indexes(self, *, limits: bool | None = None) -> list[str]:
+        """Create what is missing of the indexes now; see `JobManager.ensure_indexes`."""
+        return await self._asking.ensure_indexes(limits)
 
     async def close(self) -> None:
         """Close a client made here. May be repeated, also after a call that was cancelled.

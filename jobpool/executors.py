@@ -316,6 +316,11 @@ class Executors:
         """Return how many jobs of `type` may be pending; None if that is not bounded, or not known here."""
         return self._bounds.get(type)
 
+    @property
+    def limited(self) -> bool:
+        """Whether any type has keys or limits."""
+        return bool(self._gates)
+
     def gate(self, type: str) -> Gate | None:
         """Return what a claim of jobs of `type` has to heed; None if it has neither keys nor limits."""
         return self._gates.get(type) if self._gates else None

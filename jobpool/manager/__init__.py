@@ -44,13 +44,17 @@ class JobManager(Producing, Consuming, Changing, Scheduling, Steering):
     Threads: every method from any thread. Not usable in a forked child.
     """
 
-    def ensure_indexes(self) -> list[str]:
+    def ensure_indexes(self, *, limits: bool | None = None) -> list[str]:
         """Create what is missing of the indexes now; return the names of those created.
 
         The first operation does it anyway. On a large collection call it at
         deployment: MongoDB goes on working while it builds.
+
+        Args:
+            limits: Whether to create those as well that pools need whose types
+                have keys or limits; if None, when an executor here has some.
         """
-        return run(self._asking.ensure_indexes())
+        return run(self._asking.ensure_indexes(limits))
 
     def close(self, timeout: float | None = None) -> None:
         """Stop the pools of `start_watch`, end what `run` started, close a client made here. May be repeated.

@@ -10,6 +10,7 @@ from typing import Protocol, TypedDict, Unpack
 
 from ..backlog import Backlog
 from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
+from ..executors import Executors
 from ..job import Job, State
 from ..names import MAX_ID, check_int, check_name, check_seconds, shown
 from ..pauses import Paused
@@ -31,6 +32,10 @@ class Reader(Protocol):
     @property
     def store(self) -> Core:
         """The store; refused once the manager is closed."""
+
+    @property
+    def executors(self) -> Executors:
+        """Those of the types known here."""
 
 
 class Selected(TypedDict, total=False):
@@ -148,10 +153,11 @@ class Asking:
         store = await self._ready()
         return await store.removing.remove_many(selection)
 
-    async def ensure_indexes(self) -> list[str]:
-        """Create what is missing of the indexes."""
+    async def ensure_indexes(self, limits: bool | None) -> list[str]:
+        """Create what is missing of the indexes; those for limits if `limits` says so, or any type has some."""
         store = await self._ready()
-        return await store.contact.ensure_indexes()
+        wanted = self._manager.executors.limited if limits is None else limits
+        return await store.contact.ensure_indexes(limits=wanted)
 
     async def _ready(self) -> Core:
         """Return the store, once it can take what comes."""

@@ -10,7 +10,7 @@ from ..errors import StoreError, StoreUnavailable, UnsupportedServer
 from ..hooks import logger_of
 from ..names import shown
 from .connection import Connection
-from .indexes import ensure_indexes
+from .indexes import INDEXES, LIMIT_INDEXES, ensure_indexes
 from .schema import check_schema
 from .server import Server, clock_offset
 
@@ -132,9 +132,9 @@ class Contact:
             self._warned.add(text)
             logger.warning(text, *values)
 
-    async def ensure_indexes(self) -> list[str]:
-        """Create what is missing of the indexes; return the names of those created."""
-        return await ensure_indexes(self._connection)
+    async def ensure_indexes(self, *, limits: bool = False) -> list[str]:
+        """Create what is missing of the indexes, those for `limits` as well or not; return the names of the new."""
+        return await ensure_indexes(self._connection, (*INDEXES, *LIMIT_INDEXES) if limits else INDEXES)
 
     async def require_replicated(self, what: str) -> None:
         """Raise `UnsupportedServer` on a standalone server."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -66,18 +66,6 @@ INDEXES = (
         partialFilterExpression={"result_until": {"$exists": True}},
     ),
     IndexModel(
-        # Of jobs whose type has limits or keys: the server skips through it from key to key.
-        [*CLAIM_KEYS[:2], ("key", ASCENDING), *CLAIM_KEYS[2:]],
-        name=KEY_INDEX,
-        partialFilterExpression={"state": State.PENDING.value, "key": {"$exists": True}},
-    ),
-    IndexModel(
-        # `lease_until` is a key so that counting who holds their places is covered.
-        [("type", ASCENDING), ("key", ASCENDING), ("lease_until", ASCENDING)],
-        name=HOLDER_INDEX,
-        partialFilterExpression={"lease_until": {"$exists": True}, "key": {"$exists": True}},
-    ),
-    IndexModel(
         # All that is asked for is a key, so that the look for ended jobs is covered.
         [("state", ASCENDING), ("followed", ASCENDING), ("_id", ASCENDING)],
         name=FOLLOWED_INDEX,
@@ -95,6 +83,23 @@ INDEXES = (
     ),
 )
 
+#: Made when they are first needed: even an index that a job is not in costs the server a look per write, and
+#: these two together a tenth of what a job costs it.
+LIMIT_INDEXES = (
+    IndexModel(
+        # Of jobs whose type has limits or keys: the server skips through it from key to key.
+        [*CLAIM_KEYS[:2], ("key", ASCENDING), *CLAIM_KEYS[2:]],
+        name=KEY_INDEX,
+        partialFilterExpression={"state": State.PENDING.value, "key": {"$exists": True}},
+    ),
+    IndexModel(
+        # `lease_until` is a key so that counting who holds their places is covered.
+        [("type", ASCENDING), ("key", ASCENDING), ("lease_until", ASCENDING)],
+        name=HOLDER_INDEX,
+        partialFilterExpression={"lease_until": {"$exists": True}, "key": {"$exists": True}},
+    ),
+)
+
 
 #: Options that decide what an index holds, or what it does to documents. Others are left to their owner.
 _OPTIONS = ("partialFilterExpression", "expireAfterSeconds", "unique", "sparse", "hidden", "collation")
@@ -107,8 +112,8 @@ _UNAUTHORIZED = 13
 _Refused = TypeVar("_Refused", bound=StoreError)
 
 
-async def ensure_indexes(connection: Connection) -> list[str]:
-    """Create what is missing of our indexes and return the names of those created.
+async def ensure_indexes(connection: Connection, models: Sequence[IndexModel] = INDEXES) -> list[str]:
+    """Create what is missing of `models` and return the names of those created.
 
     Looks first, so that a process without the right to create indexes can
     start when they are there. MongoDB builds an index without blocking
@@ -122,7 +127,7 @@ async def ensure_indexes(connection: Connection) -> list[str]:
     present = await _present(connection)
     collation = present.get("_id_", {}).get("collation")  # every index takes the collection's if it has one
     missing = []
-    for model in INDEXES:
+    for model in models:
         wanted = {**_described(model.document), **({"collation": collation} if collation else {})}
         if model.document["name"] not in present:
             missing.append(model)
@@ -153,11 +158,15 @@ async def _create(connection: Connection, missing: list[IndexModel]) -> None:
             refused = StoreRefused(
                 f"{jobs.full_name} lacks the indexes {names}, and this user may not create them (the right "
                 f"missing is createIndex); let one who may run JobManager({jobs.database.name!r}, "
-                f"collection={jobs.name!r}).ensure_indexes() once"
+                f"collection={jobs.name!r}).ensure_indexes({'limits=True' if _of_limits(missing) else ''}) once"
             )
             raise _of_indexes(refused) from error
         raise
     logger.info("created the indexes %s on %s", names, jobs.full_name)
+
+
+def _of_limits(models: Sequence[IndexModel]) -> bool:
+    return any(model in LIMIT_INDEXES for model in models)
 
 
 async def _what_is_in_the_way(connection: Connection, missing: list[IndexModel], error: StoreRefused) -> str:

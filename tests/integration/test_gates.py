@@ -64,7 +64,7 @@ def keys_of(claimed: Claimed) -> list[str]:
 @pytest.fixture
 def manager(make_manager: MakeManager) -> JobManager:
     manager = make_manager()
-    manager.ensure_indexes()
+    manager.ensure_indexes(limits=True)
     return manager
 
 
@@ -529,6 +529,7 @@ def test_many_who_claim_at_once_never_hold_more(
     key_limit = {"key 1": Limit(running=1), "key 3": Limit(running=3), "both": Limit(running=2)}.get(limits)
     limited = gate(limit=limit, key_limit=key_limit)
     count = 40 if limit is not None and limit.running == 1 else 120
+    make_manager().ensure_indexes(limits=True)
     create(make_manager(), count // 4, "v", "x", "y", "z")
     threads = [threading.Thread(target=_hammer, args=(make_manager().store, limited)) for _ in range(4)]
     for thread in threads:
@@ -639,6 +640,7 @@ def test_the_reads_of_a_claim_look_at_keys_of_their_indexes_only(
 ) -> None:
     """One per key, whatever the backlogs; nothing of those that are not due."""
     manager = make_manager()
+    manager.ensure_indexes(limits=True)
     create(manager, 200, "x", "y")
     create(manager, 50, "z", delay=3600)
     create(manager, 50, "y", delay=3600, priority=5)

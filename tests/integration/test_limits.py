@@ -216,10 +216,28 @@ def test_failed_attempts_give_their_places_back(make_manager: MakeManager, clien
 
 
 def test_jobs_without_limits_cost_what_they_did(make_manager: MakeManager, jobs: Jobs) -> None:
-    """No field, no entry in the indexes of keys, no gate."""
+    """No field, no index, no gate."""
     manager = make_manager(executors={"a": nothing})
     manager.create_many({"type": "a", "data": n} for n in range(50))
     manager.start_watch()
     done(jobs, 50)
     assert jobs.count_documents({"key": {"$exists": True}}) == 0
     assert "jobs.gates" not in jobs.database.list_collection_names()
+    assert not {"jobpool_key", "jobpool_holder"} & set(jobs.index_information())
+
+
+def test_the_indexes_for_limits_are_made_with_the_first_claim_that_needs_them(
+    make_manager: MakeManager, jobs: Jobs
+) -> None:
+    """And again when somebody dropped them."""
+    manager = make_manager(executors={"a": Executor(nothing, key="tenant")})
+    make_manager().ensure_indexes()
+    assert "jobpool_key" not in jobs.index_information()
+    manager.create("a", {"tenant": 1})
+    manager.start_watch()
+    done(jobs, 1)
+    jobs.drop_index("jobpool_holder")
+    jobs.drop_index("jobpool_key")
+    manager.create_many({"type": "a", "data": {"tenant": n % 2, "n": n}} for n in range(1500))
+    done(jobs, 1501)
+    assert manager.ensure_indexes(limits=True) == [] or "jobpool_key" in jobs.index_information()

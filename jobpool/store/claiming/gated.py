@@ -18,7 +18,9 @@ from ...limits import Gate, Limit
 from ...logs import bounded_logger_of
 from ..connection import Connection
 from ..documents import Document
+from ..driver import run
 from ..gates import SECTION, GateName, Gates, Holders, Lock, Want
+from ..indexes import LIMIT_INDEXES, ensure_indexes
 from .claimed import Claimed, Request, Unknown, nothing
 from .keys import MOST_READS, Keys, Slot
 from .window import Window
@@ -73,6 +75,7 @@ class Gated(Window):
         self._keys = Keys(connection)
         self._shut: dict[GateName, _Shut] = {}
         self._freed = 0
+        self._ready = False
         self._peeks = True
         self._busy_for = BUSY_FOR / 2
         self._reaps_at = 0.0
@@ -120,7 +123,11 @@ class Gated(Window):
             return nothing()
         freed = self._freed  # the first: what is told from here on may go by `_open`
         self._open()
+        if not self._ready:
+            run(ensure_indexes(self._connection, LIMIT_INDEXES))
+        self._ready = False  # an error may say that they were dropped
         claimed = self._claim(request, request.gates)
+        self._ready = True
         if self._freed != freed:  # while we looked: what was full may not be
             self._shut = {name: shut for name, shut in self._shut.items() if not shut.full}
             claimed = replace(claimed, drained=claimed.drained and not self.waits)
