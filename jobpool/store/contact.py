@@ -133,7 +133,7 @@ class Contact:
             logger.warning(text, *values)
 
     async def ensure_indexes(self, *, limits: bool = False) -> list[str]:
-        """Create what is missing of the indexes, those for `limits` as well or not; return the names of the new."""
+        """Create what is missing of the indexes, those for `limits` too or not; return the names of the new."""
         return await ensure_indexes(self._connection, (*INDEXES, *LIMIT_INDEXES) if limits else INDEXES)
 
     async def require_replicated(self, what: str) -> None:
