@@ -8,15 +8,17 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
-from jobpool import JobManager, WorkerPool
-from jobpool.errors import DuplicateJob, IndexMismatch, StoreRefused
-from jobpool.store.indexes import INDEXES
+from jobpool import Executor, JobManager, Limit, WorkerPool
+from jobpool.errors import DuplicateJob, IndexMismatch, StoreRefused, UnsupportedSchema
+from jobpool.store.documents import SCHEMA
+from jobpool.store.indexes import INDEXES, LIMIT_INDEXES
 
 from ..waiting import PATIENCE, until
 from .servers import SecuredMongo
@@ -29,6 +31,11 @@ ROLES: dict[str, dict[str, Any]] = {
 }
 PRODUCER, WORKER, JANITOR = "jobpoolProducer", "jobpoolWorker", "jobpoolJanitor"
 MONITOR, INSTALLER = "jobpoolMonitor", "jobpoolInstaller"
+FLOW, PLANNER = "jobpoolFlow", "jobpoolPlanner"
+#: Roles that are given beside another.
+BESIDE = {FLOW: [WORKER]}
+PLAIN: dict[str, Any] = {"echo": lambda data: data, "fail": lambda data: 1 / 0}
+LIMITED = {"limited": Executor(lambda data: data, limit=Limit(running=2, rate=1000))}
 PASSWORD = "a b:c@d/e?f#g%h&i"
 #: A collection and an action on it.
 Right = tuple[str, str]
@@ -53,18 +60,18 @@ class Cast:
         self.name = f"shop_{uuid.uuid4().hex[:8]}"
         self.root = root[self.name]
         self.jobs = self.root["jobs"]
+        self.settings = self.root["jobs.settings"]
         self.server = server
         self._stack = stack
         for name, role in ROLES.items():
             self.root.command("createRole", name, privileges=privileges(name, self.name), roles=role["roles"])
-            self.root.command("createUser", f"{name} user", pwd=PASSWORD, roles=[name])
+            self.root.command("createUser", f"{name} user", pwd=PASSWORD, roles=[*BESIDE.get(name, []), name])
 
     def uri(self, role: str, password: str = PASSWORD) -> str:
         return f"{self.server.uri_for(f'{role} user', password)}&authSource={self.name}"
 
-    def manager(self, role: str) -> JobManager:
+    def manager(self, role: str, executors: dict[str, Any] = PLAIN) -> JobManager:
         """Return a new manager of the user with that role."""
-        executors = {"echo": lambda data: data, "fail": lambda data: 1 / 0}
         return self._stack.enter_context(JobManager(self.name, uri=self.uri(role), executors=executors))
 
     def restrict(self, role: str, without: Right) -> None:
@@ -99,6 +106,17 @@ def produce(cast: Cast) -> None:
     assert manager.create_many([{"type": "echo", "data": n} for n in range(1, 4)]).inserted == 2
     assert manager.get(made.id).state == "pending"
     assert (len(manager.find(type="echo")), manager.count()) == (3, 3)
+    _be_bound(cast, PRODUCER)
+
+
+def _be_bound(cast: Cast, role: str) -> None:
+    """Be refused once a newer schema is required; who may not read that creates and claims regardless."""
+    cast.settings.insert_one({"_id": "schema", "required": SCHEMA + 1})
+    try:
+        cast.manager(role).count()
+    except UnsupportedSchema:
+        return
+    raise StoreRefused(f"{role} does not know which schema is required")
 
 
 def work(cast: Cast) -> None:
@@ -116,6 +134,8 @@ def work(cast: Cast) -> None:
         until(lambda: pool._parts.census.undone or cast.jobs.database["jobs.pools"].count_documents({}))
     if pool._parts.census.undone:
         raise StoreRefused(f"{pool._parts.census.undone}")
+    if pool._parts.settings.refused:
+        raise StoreRefused("it does not know what is paused")
     assert not cast.jobs.database["jobs.pools"].count_documents({})
     assert manager.run() is None
     cast.jobs.insert_one(_stored("echo", "by hand"))
@@ -126,6 +146,41 @@ def work(cast: Cast) -> None:
 
 def _refused(pool: WorkerPool) -> bool:
     return any(why for name, why in pool.health().ready.items() if name.endswith("store"))
+
+
+def flow(cast: Cast) -> None:
+    """Fire two overdue times of a schedule whose jobs are limited, the second after the first, and run them."""
+    cast.manager(INSTALLER).ensure_indexes(limits=True)
+    begun = datetime.now(UTC) - timedelta(minutes=90)
+    cast.manager(PLANNER).schedule("hourly", 3600, "limited", start_at=begun, catch_up="all")
+    with WorkerPool(cast.manager(FLOW, LIMITED), threads=2, poll_interval=0.2) as pool:
+        firings = pool._parts.scheduler._firings
+
+        def refused() -> bool:
+            return firings.unreadable or bool(firings._told) or _refused(pool)
+
+        until(lambda: refused() or cast.jobs.count_documents({"state": "succeeded"}) == 2)
+        if refused():
+            raise StoreRefused(f"{firings.unreadable}, {firings._told}, {pool.health()}")
+    assert {gate["_id"]["type"] for gate in cast.root["jobs.gates"].find()} == {"limited"}
+
+
+def plan(cast: Cast) -> None:
+    manager = cast.manager(PLANNER)
+    manager.schedule("hourly", 3600, "echo", 1)
+    if "jobpool_next" not in cast.root["jobs.schedules"].index_information():
+        raise StoreRefused("pools look for what is due without an index")
+    assert manager.schedule("hourly", 1800, "echo", 1).next_at
+    assert manager.schedules.pause("hourly").paused
+    assert not manager.schedules.resume("hourly").paused
+    made = manager.schedules.run_now("hourly", token="x")
+    assert manager.schedules.run_now("hourly", token="x").id == made.id
+    assert manager.get(made.id).state == "pending"
+    assert [schedule.name for schedule in manager.schedules.list()] == ["hourly"]
+    assert manager.schedules.remove("hourly")
+    assert "echo" in manager.pause("echo", reason="the provider is down")
+    assert "echo" in manager.paused()
+    assert not manager.resume()
 
 
 def clean(cast: Cast) -> None:
@@ -143,6 +198,8 @@ def monitor(cast: Cast) -> None:
     backlog = manager.backlog()
     assert manager.count() == 2
     assert (backlog.total.due, backlog.total.claimed, backlog.pools_alive) == (1, 1, 0)
+    cast.settings.insert_one({"_id": "pause", "types": [{"type": "echo"}]})
+    assert "echo" in manager.paused()
 
 
 def install(cast: Cast) -> None:
@@ -150,11 +207,10 @@ def install(cast: Cast) -> None:
     manager.ensure_indexes()
     assert manager.ensure_indexes() == []
     assert len(cast.jobs.index_information()) == len(INDEXES) + 1
+    assert len(manager.ensure_indexes(limits=True)) == len(LIMIT_INDEXES)
 
 
 def _stored(type: str, id: str) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
     from jobpool.store.documents import new_document
 
     past = datetime(2026, 1, 1, tzinfo=UTC)
@@ -169,10 +225,13 @@ def _lost(id: str) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Cast], None]] = {
     PRODUCER: produce,
     WORKER: work,
+    FLOW: flow,
+    PLANNER: plan,
     JANITOR: clean,
     MONITOR: monitor,
     INSTALLER: install,
 }
+COLLECTIONS = {"jobs", *(f"jobs.{what}" for what in ("pools", "settings", "schedules", "gates"))}
 RIGHTS = [
     (name, (privilege["resource"]["collection"], action))
     for name, role in ROLES.items()
@@ -181,12 +240,12 @@ RIGHTS = [
 ]
 
 
-def test_readme_has_five_roles_on_two_collections() -> None:
+def test_readme_has_a_role_for_each_part_and_no_other_collection() -> None:
     assert list(ROLES) == list(PARTS)
     for role in ROLES.values():
         for privilege in role["privileges"]:
             assert privilege["resource"]["db"] == "shop"
-            assert privilege["resource"]["collection"] in ("jobs", "jobs.pools")
+            assert privilege["resource"]["collection"] in COLLECTIONS
         assert role["roles"] == []
 
 
@@ -215,6 +274,13 @@ FORBIDDEN: dict[tuple[str, str], Callable[[JobManager], object]] = {
     (WORKER, "insert"): lambda m: m.create("echo", 1),
     (WORKER, "insert "): lambda m: m.create_many([{"type": "echo"}]),
     (WORKER, "remove"): lambda m: m.remove("a"),
+    (WORKER, "update"): lambda m: m.pause("echo"),
+    (WORKER, "find"): lambda m: m.schedules.list(),
+    (FLOW, "insert"): lambda m: m.schedule("hourly", 3600, "echo"),
+    (FLOW, "remove"): lambda m: m.schedules.remove("hourly"),
+    (PLANNER, "update"): lambda m: m.cancel("a"),
+    (PLANNER, "update "): lambda m: m.run("echo"),
+    (PLANNER, "remove"): lambda m: m.remove("a"),
     (JANITOR, "insert"): lambda m: m.create("echo", 1),
     (INSTALLER, "find"): lambda m: m.get("a"),
     (INSTALLER, "insert"): lambda m: m.create("echo", 1),
@@ -239,15 +305,74 @@ def test_no_role_reaches_another_collection(installed: Cast) -> None:
             other.count()
 
 
+def _let_update(cast: Cast) -> None:
+    wider = privileges(PRODUCER, cast.name)
+    wider[0]["actions"].append("update")
+    cast.root.command("updateRole", PRODUCER, privileges=wider)
+
+
 def test_a_producer_may_revive_if_it_may_update(installed: Cast) -> None:
     """As README says of the one call that needs more."""
     installed.jobs.insert_one({**_stored("echo", "a"), "state": "cancelled"})
     with pytest.raises(StoreRefused, match="the right missing is update"):
         installed.manager(PRODUCER).create("echo", 1, id="a", on_duplicate="revive")
-    wider = privileges(PRODUCER, installed.name)
-    wider[0]["actions"].append("update")
-    installed.root.command("updateRole", PRODUCER, privileges=wider)
+    _let_update(installed)
     assert installed.manager(PRODUCER).create("echo", 1, id="a", on_duplicate="revive").state == "pending"
+
+
+def test_a_producer_may_let_jobs_wait_for_others_if_it_may_update(installed: Cast) -> None:
+    first = installed.manager(PRODUCER).create("echo", 1)
+    with pytest.raises(StoreRefused, match="the right missing is update"):
+        installed.manager(PRODUCER).create("echo", 2, after=[first.id])
+    _let_update(installed)
+    producer = installed.manager(PRODUCER)
+    assert producer.create("echo", 3, after=[first.id]).state == "waiting"
+    batch = producer.create_batch([{"type": "echo", "data": n} for n in (4, 5)], then={"type": "echo"})
+    assert batch.callback.state == "waiting"
+    assert not installed.jobs.count_documents({"linking": {"$exists": True}, "data": {"$ne": 2}})
+
+
+def test_what_a_planner_pauses_a_worker_leaves_until_it_is_resumed(installed: Cast) -> None:
+    planner = installed.manager(PLANNER)
+    planner.pause("echo")
+    installed.jobs.insert_many([_stored("echo", "first"), _stored("fail", "second")])
+    with WorkerPool(installed.manager(WORKER), threads=2):
+        until(lambda: installed.jobs.count_documents({"_id": "second", "state": "failed"}))
+        assert installed.jobs.count_documents({"_id": "first", "state": "pending", "attempts": 0})
+        planner.resume("echo")
+        until(lambda: installed.jobs.count_documents({"_id": "first", "state": "succeeded"}))
+
+
+def test_a_worker_of_the_time_before_pauses_runs_regardless_and_says_so(
+    installed: Cast, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its role lacks what is new: it runs plain jobs, and leaves schedules to others."""
+    installed.restrict(WORKER, ("jobs.settings", "find"))
+    planner = installed.manager(PLANNER)
+    planner.pause()
+    due = planner.schedule("hourly", 3600, "echo", start_at=datetime.now(UTC) - timedelta(days=1)).next_at
+    installed.jobs.insert_many([_stored("echo", f"{n}") for n in range(20)])
+    with caplog.at_level(logging.INFO, "jobpool"), WorkerPool(installed.manager(WORKER), threads=2) as pool:
+        until(lambda: installed.jobs.count_documents({"state": "succeeded"}) == 20)
+        until(lambda: pool._parts.scheduler._firings.unreadable)
+        until(lambda: pool.health().is_ready)
+        assert pool._parts.settings.refused
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("may not read what is paused, and runs regardless" in text for text in said) == 1
+    assert sum("may not read the schedules" in text for text in said) == 1
+    assert installed.jobs.count_documents({}) == 20
+    assert planner.schedules.get("hourly").next_at == due
+
+
+def test_a_worker_without_the_rights_of_limits_runs_the_jobs_that_have_none(installed: Cast) -> None:
+    installed.manager(INSTALLER).ensure_indexes(limits=True)
+    plain = [_stored("echo", f"{n}") for n in range(20)]
+    installed.jobs.insert_many([*plain, {**_stored("limited", "held back"), "key": ""}])
+    with WorkerPool(installed.manager(WORKER, {**PLAIN, **LIMITED}), threads=2) as pool:
+        until(lambda: installed.jobs.count_documents({"type": "echo", "state": "succeeded"}) == 20)
+        until(lambda: _refused(pool))
+        assert not pool.health().is_ready
+    assert installed.jobs.count_documents({"_id": "held back", "state": "pending"})
 
 
 @pytest.mark.parametrize("role", [PRODUCER, WORKER, JANITOR])
