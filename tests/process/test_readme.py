@@ -43,7 +43,7 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
             manager.close()
         for database in ("shop", "shop_tests", "service"):
             client.drop_database(database)
-    assert len(BLOCKS) == 15
+    assert len(BLOCKS) == 23
 
 
 def test_the_metrics_table_names_every_family_and_no_other() -> None:
