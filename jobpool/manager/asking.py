@@ -84,7 +84,7 @@ class Asking:
 
     async def backlog(self) -> Backlog:
         """Count the jobs that are not done with; no index is created."""
-        return await self._manager.store.census.backlog()
+        return await self._manager.store.census.backlog(owner=self._manager.executors.owner)
 
     async def wait(self, id: str, timeout: float | None) -> Job:
         """Wait until a job is final and return it: looks with pauses in between, for those without threads."""

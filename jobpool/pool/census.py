@@ -37,6 +37,7 @@ class Census(Periodic):
         card: Returns what to say of the pool; None where there is none.
         interval: Seconds between two counts; 0 counts nothing.
         types: Returns those that are shown even when they have no jobs.
+        owner: Returns the type of which one is an alias, or that one.
 
     Fields: all that change belong to the thread; `_say_at` and `_count_at` are when it
     speaks and counts next. `_changed` is set by others, and `view`, the last count, read by them.
@@ -51,6 +52,7 @@ class Census(Periodic):
         card: Callable[[], PoolCard] | None,
         interval: float,
         types: Callable[[], tuple[str, ...]] = tuple,
+        owner: Callable[[str], str] = str,
     ) -> None:
         self._say_every = min(interval or ANNOUNCE_EVERY, ANNOUNCE_EVERY)
         self._count_every = interval
@@ -58,6 +60,7 @@ class Census(Periodic):
         self._store = store
         self._card = card
         self._types = types
+        self._owner = owner
         self._say_at = -inf if card else inf
         self._count_at = -inf if interval > 0 else inf
         self._left: set[str] = set()
@@ -105,7 +108,7 @@ class Census(Periodic):
     def _count(self) -> None:
         began = time.monotonic()
         try:
-            backlog = run(self._store.census.backlog(timeout=COUNT_TIME))
+            backlog = run(self._store.census.backlog(owner=self._owner, timeout=COUNT_TIME))
         finally:
             self._count_at = _within(max(self._count_every, REST * (time.monotonic() - began)))
         self.show(backlog)

@@ -70,6 +70,7 @@ class Parts:
         )
         run = Running(name, host, self.held, self.give_back, self.engines, self.recorder)
         self.workers = Workers(config.threads, name, run, self._thread_freed, config.most_stuck)
+        self.sift = Sifting(self.serving, self.queue, self.workers, self.give_back)
         self.starter = Starter(
             name,
             store,
@@ -82,8 +83,8 @@ class Parts:
             observer,
             room=lambda: self.fetcher.make_room(),
             serving=self.serving,
+            sift=self.sift,
         )
-        self.sift = Sifting(self.serving, self.queue, self.workers, self.give_back)
         self.heartbeat = Heartbeat(
             name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
         )
@@ -96,6 +97,7 @@ class Parts:
             card=lambda: self._said(card),
             interval=config.backlog_interval,
             types=self._types,
+            owner=host.executors.owner,
         )
         seated = self.workers.seated
         self.stuck = StuckReports(name, store, self.coroutines, config.stuck_after, seated)

@@ -12,8 +12,8 @@ from .workers import Workers
 class Sifting:
     """Gives back what waits here for a thread and is of a type that is not claimed any more.
 
-    What the starter has in hand it looks at itself, and what a claim brings
-    that is on its way, the fetcher.
+    What the starter has in hand it looks at itself, before it begins and when it was
+    answered, and what a claim brings that is on its way, the fetcher.
 
     Threads: any, several at once; no state of its own.
     """

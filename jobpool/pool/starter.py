@@ -47,6 +47,7 @@ class Starter(Service):
         observer: Observer,
         room: Callable[[], None],
         serving: Serving,
+        sift: Callable[[], None],
     ) -> None:
         super().__init__(f"{name}-starter", observer, store.trouble)
         self._pool = name
@@ -59,6 +60,7 @@ class Starter(Service):
         self._pace = pace
         self._room = room
         self._serving = serving
+        self._sift = sift
         self._news = Flag()
         self._uncertain: list[Held] = []
 
@@ -81,11 +83,15 @@ class Starter(Service):
         self._drop_unwanted()
         self._uncertain = self._start(self._uncertain)
         self._drop_expired()  # the start may have taken its time
+        served = self._serving.now
+        self._drop_unwanted()
         if self.stopping:
             self._give_back(self._uncertain)  # nobody would take them any more
         else:
             self._hand_over(self._uncertain)
         self._uncertain = []
+        if self._serving.now is not served:  # who changed it may have sifted before the jobs were handed over
+            self._sift()
 
     @property
     def starting(self) -> int:

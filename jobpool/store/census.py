@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -40,10 +40,11 @@ class Census:
         self._presence = presence
         self._settings = settings
 
-    async def backlog(self, *, timeout: float | None = None) -> Backlog:
+    async def backlog(self, *, owner: Callable[[str], str] = str, timeout: float | None = None) -> Backlog:
         """Count everything once.
 
         Args:
+            owner: Returns the type of which a type is an alias, with which it is paused; itself if it is none.
             timeout: Seconds for all of it, on the server as well; the connection's own if None.
 
         Raises:
@@ -69,7 +70,7 @@ class Census:
                 waiting=waiting.get(type, 0),
                 throughput=rates[type].per_second if type in rates else 0.0,
                 run_seconds=rates[type].run_seconds if type in rates else None,
-                paused=type in paused,
+                paused=type in paused or owner(type) in paused,
             )
             for type in sorted({*pending, *failed, *waiting, *(type for type, _ in held), *rates})
         }

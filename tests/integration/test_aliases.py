@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -96,6 +97,16 @@ def test_data_of_an_alias_are_checked_before_they_are_stored(make_manager: MakeM
     assert done.result == 42
     with pytest.raises(InvalidConfiguration, match="'old' has an executor already as an alias of 'new'"):
         manager.executor("old")(run)
+
+
+def test_what_is_paused_by_its_new_name_is_paused_in_the_backlog(make_manager: MakeManager) -> None:
+    manager = make_manager(executors={"new": Executor(echo, aliases=("old",)), "other": echo})
+    manager.pause("new")
+    manager.create("old", run_at=datetime.now(UTC) - timedelta(seconds=1))
+    backlog = manager.backlog()
+    assert (backlog.of("old").due, backlog.of("old").paused, backlog.suggested_pools("old")) == (1, True, 0)
+    with WorkerPool(manager, backlog_interval=0.1) as pool:
+        until(lambda: (view := pool.backlog_view()) and view.backlog.of("old").paused)
 
 
 def test_what_is_left_of_an_old_name_is_seen_in_the_backlog(make_manager: MakeManager) -> None:

@@ -186,7 +186,7 @@ def test_a_pool_is_not_alive_for_longer_because_counts_are_rare_or_fail(
     manager = make_manager(executors={"a": fail})
     asked = threading.Event()
 
-    def refuse(*, timeout: float) -> None:
+    def refuse(**_: Any) -> None:
         asked.set()
         raise StoreUnavailable("took too long")
 
@@ -205,7 +205,7 @@ def test_a_count_that_fails_is_told_once_and_jobs_run_on(
     manager = make_manager(executors={"a": lambda data: data})
     asked = threading.Semaphore(0)
 
-    def refuse(*, timeout: float) -> None:
+    def refuse(**_: Any) -> None:
         asked.release()
         raise StoreUnavailable("took too long")
 

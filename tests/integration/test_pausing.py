@@ -242,6 +242,62 @@ def test_a_start_that_was_not_answered_is_undone(
     assert set(count.ran.values()) == {1}
 
 
+def test_a_start_on_its_way_when_all_learn_of_the_pause_is_undone(
+    make_manager: MakeManager, jobs: Jobs, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer may come seconds later, when everything else has been gone through."""
+    manager = make_manager(executors={"a": count})
+    pool = taking_ahead(manager, starting=False)
+    start, known = manager.store.transitions.start, threading.Event()
+
+    def start_slowly(starts: Any) -> Any:
+        started = start(starts)
+        if not known.is_set():
+            know(pool, paused=manager.pause("a"))
+            look_again(pool)
+            known.set()
+        return started
+
+    monkeypatch.setattr(manager.store.transitions, "start", start_slowly)
+    ids = manager.create_many(jobs_of("a", 20)).ids
+    with pool:
+        assert known.wait(PATIENCE)
+        until(lambda: not len(pool._parts.held), "the return of all jobs")
+        assert {(job.state, job.attempts) for job in manager.find()} == {("pending", 0)}
+        assert not count.ran
+        manager.resume()
+        manager.wait_many(ids, PATIENCE)
+    assert set(count.ran.values()) == {1}
+
+
+def test_jobs_handed_over_behind_the_back_of_a_pause_are_found(
+    make_manager: MakeManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the starter's last look and its hand-over all are told, and find nothing to give back."""
+    gate = Gate()
+    manager = make_manager(executors={"a": gate})
+    pool = WorkerPool(manager, threads=1)
+    pool._parts.pace.observe("a", 0.001)  # some are claimed ahead, and some of these are started ahead
+    hand, known = pool._parts.workers.hand, threading.Event()
+
+    def hand_late(started: list[Any]) -> None:
+        if len(started) > 1 and threading.current_thread().name.endswith("-starter") and not known.is_set():
+            know(pool, paused=manager.pause("a"))
+            look_again(pool)
+            known.set()
+        hand(started)
+
+    monkeypatch.setattr(pool._parts.workers, "hand", hand_late)
+    manager.create_many(jobs_of("a", 30))
+    with pool:
+        assert known.wait(PATIENCE)
+        until(lambda: jobs.count_documents({"state": "pending", "attempts": 0}) >= 29, "the release of all others")
+        gate.opened.set()
+        until(lambda: not len(pool._parts.held))
+        look_again(pool)
+        assert manager.count(state="succeeded") == len(gate.entered) <= 1, "the thread may have been faster"
+
+
 def test_a_pool_that_starts_while_all_is_paused_claims_nothing(
     manager: JobManager, count: Count, jobs: Jobs
 ) -> None:
