@@ -38,9 +38,12 @@ class Adjusting:
     def resize(self, threads: int) -> None:
         """Have so many threads."""
         wanted = replace(self._parts.config, threads=threads)  # checks it
-        elsewhere(self._thread, lambda: self._resize(wanted))
+        before = elsewhere(self._thread, lambda: self._resize(wanted))
+        if threads != before:
+            logger.info("pool %s: %d threads instead of %d", self._pool, threads, before)
 
-    def _resize(self, wanted: PoolConfig) -> None:
+    def _resize(self, wanted: PoolConfig) -> int:
+        """Resize, and return how many threads there were. Nothing here is to log; see `elsewhere`."""
         parts, threads = self._parts, wanted.threads
         with self._lock:
             before = parts.workers.threads
@@ -48,32 +51,37 @@ class Adjusting:
                 parts.workers.resize(threads, wanted.most_stuck)
             finally:
                 parts.pace.resize(parts.workers.threads)
-        if threads != before:
-            logger.info("pool %s: %d threads instead of %d", self._pool, threads, before)
         parts.starter.wake()
         parts.fetcher.make_room()
         parts.census.card_changed()
+        return before
 
     def add(self, types: tuple[str, ...]) -> tuple[str, ...]:
         """Run these types as well."""
         types = self._chosen("add_types", types)
         self._host.executors.check_isolated(types)
-        return elsewhere(self._thread, lambda: self._turn(types, ()))
+        self._host.observer.types_added(types)
+        return self._turned(types, ())
 
     def remove(self, types: tuple[str, ...]) -> tuple[str, ...]:
         """Run these types no more."""
         types = self._chosen("remove_types", types)
-        return elsewhere(self._thread, lambda: self._turn((), types))
+        return self._turned((), types)
 
     def _chosen(self, name: str, types: tuple[str, ...]) -> tuple[str, ...]:
         if not types:
             raise InvalidConfiguration(f"{name} needs at least one type")
         return self._host.executors.select(types)
 
-    def _turn(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
+    def _turned(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
+        before, now = elsewhere(self._thread, lambda: self._turn(more, gone))
+        if now != before:
+            logger.info("pool %s: runs %s now", self._pool, listed(now) or "no type")
+        return now
+
+    def _turn(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Change the types, and return which there were and are."""
         serving = self._parts.serving
-        if more:
-            self._host.observer.types_added(more)
         with self._lock:
             before = serving.now.types
             if more:
@@ -82,6 +90,5 @@ class Adjusting:
                 serving.remove(gone)
             now = serving.now.types
         if now != before:
-            logger.info("pool %s: runs %s now", self._pool, listed(now) or "no type")
             self._parts.turned()
-        return now
+        return before, now

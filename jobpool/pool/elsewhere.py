@@ -17,6 +17,9 @@ def elsewhere(name: str, work: Callable[[], R]) -> R:
     A signal handler runs on top of the main thread: one that stops the pool
     would wait for threads that wait for what the frame below it holds. That
     frame only waits here. Should the handler raise, the work is done all the same.
+
+    This may itself be called by a handler, above a frame that is logging, say: so `work`
+    leaves to its caller what takes locks of the host, log lines and metrics.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()

@@ -74,9 +74,10 @@ class Workers:
             PoolStateError: They were told to end, or so many threads cannot be started; there are some more then.
         """
         too_many = self._seating.resize(threads, max_stuck)
-        with self._lock:
-            self._words += too_many
-        for _ in range(too_many):
+        with self._lock:  # while all threads are busy the words of earlier calls are there still, and do
+            more = max(0, too_many - self._words)
+            self._words += more
+        for _ in range(more):
             self._ready.put(_Word.LOOK)
 
     def replace(self, held: Held) -> bool:

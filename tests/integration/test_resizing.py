@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -317,6 +318,57 @@ def test_a_draining_pool_may_have_more_threads(manager: JobManager, gate: Gate) 
         draining.join(PATIENCE)
         assert not draining.is_alive()
         assert not len(pool._parts.held)
+
+
+def test_words_to_busy_threads_do_not_pile_up(manager: JobManager, gate: Gate) -> None:
+    with WorkerPool(manager, threads=4) as pool:
+        manager.create_many(jobs_of("a", 8))
+        until(lambda: len(gate.entered) == 4)
+        for _ in range(100):
+            pool.resize(1)
+        assert pool._parts.workers._ready.qsize() <= 3
+        gate.opened.set()
+        until(lambda: len(threads_of(pool)) == 1)
+        until(lambda: manager.count(state="succeeded") == 8)
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        pass
+
+
+@contextmanager
+def in_the_middle_of_logging() -> Iterator[None]:
+    """Be on top of a frame of this thread that writes a log line, as a signal handler may be; not for ever."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("waits for what only its own thread can let go of")
+
+    handler, before = _Handler(logging.INFO), signal.signal(signal.SIGALRM, fail)
+    logger = logging.getLogger("jobpool")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    signal.alarm(int(PATIENCE))
+    try:
+        assert handler.lock is not None
+        with handler.lock:
+            yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def test_a_signal_handler_above_a_log_line_may_change_the_pool(make_manager: MakeManager, gate: Gate) -> None:
+    manager = make_manager(executors={"a": gate, "b": gate})
+    with WorkerPool(manager, ["a"], threads=2) as pool:
+        with in_the_middle_of_logging():
+            pool.resize(3)
+            assert pool.add_types("b") == ("a", "b")
+            assert pool.remove_types("a") == ("b",)
+        assert pool.config.threads == 3
 
 
 def test_a_resize_is_in_the_log_once(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
