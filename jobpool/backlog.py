@@ -172,10 +172,14 @@ class Backlog:
         if maximum is not None:
             check_int(maximum, "maximum", minimum, 1_000_000)
         each = self._threads(types) if threads is None else check_int(threads, "threads", 1, 1000)
-        parts = [self.of(check_name(type, "type")) for type in types] if types else self.types.values()
+        parts = [self.of(self._checked(type)) for type in types] if types else self.types.values()
         needed = sum(_pools_for(part, target, each) for part in parts)
         pools = max(minimum, math.ceil(needed - _ALMOST))
         return pools if maximum is None else min(pools, maximum)
+
+    def _checked(self, type: str) -> str:
+        """Return a name that is one; what was counted counts, even if somebody else wrote a name that is none."""
+        return type if isinstance(type, str) and type in self.types else check_name(type, "type")
 
     def _threads(self, types: Iterable[str]) -> float:
         pools = self.pools_of(types)

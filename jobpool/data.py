@@ -17,7 +17,7 @@ import bson
 from bson import json_util
 from bson.binary import Binary, UuidRepresentation
 from bson.code import Code
-from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
@@ -48,6 +48,11 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True,
     uuid_representation=UuidRepresentation.STANDARD,
     type_registry=TypeRegistry([_ReferenceAsDict()]),
+)
+#: The same for what is no data of jobs: what others wrote there that Python has no value for, an instant
+#: beyond the year 9999 or text that is none, must not keep anybody from reading the rest.
+LENIENT = CODEC.with_options(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
 #: What the encoder raises for a value that it cannot take.
 ENCODING_ERRORS = (bson.errors.BSONError, UnicodeError, OverflowError, ValueError)

@@ -52,11 +52,19 @@ class Settings(Periodic):
         except StoreRefused as error:  # it lacks the right: nobody pauses it, and its jobs run as they always did
             self._interval = REFUSED_EVERY
             if not self.refused:
-                logger.warning("pool %s may not read what is paused, and runs regardless: %s", self._pool, error)
+                known = listed(sorted(self._rests())) or "nothing"
+                logger.warning(
+                    "pool %s may not read what is paused, and runs regardless (paused when it could, %s): %s",
+                    *(self._pool, known, error),
+                )
             self.refused = True
             return
         self._interval, self.refused = LOOK_EVERY, False
         self._obey(paused)
+
+    def _rests(self) -> set[str]:
+        now = self._serving.now
+        return set(now.types) - now.wanted
 
     def _obey(self, paused: Paused) -> None:
         before = self._serving.now

@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from ..data import CODEC
+from ..data import CODEC, LENIENT
 from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
@@ -210,6 +210,15 @@ class Connection:
             raise translated_error from raised
         finally:
             self.observer.store_operation(operation, time.monotonic() - began, kind)
+
+    def beside(self, suffix: str) -> Collection[Document]:
+        """Return the collection of that suffix beside the jobs, pinned as theirs, for what is no data of jobs."""
+        return self.jobs.database[self.jobs.name + suffix].with_options(
+            codec_options=LENIENT,
+            read_preference=self.jobs.read_preference,
+            write_concern=self.jobs.write_concern,
+            read_concern=self.jobs.read_concern,
+        )
 
     @property
     def round_trip(self) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import isfinite
 
 from ..backlog import AlivePool, Rate
 from .connection import Connection
@@ -19,6 +18,8 @@ from .documents import Document
 SUFFIX = ".pools"
 #: What pools said that were killed is kept for so long, for those who ask what became of them.
 KEPT = timedelta(days=1)
+#: A rate, or a run time in seconds, above this is nonsense, and the sums of such have no end.
+MOST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,7 @@ class Presence:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        jobs = connection.jobs
-        self._pools = jobs.database[jobs.name + SUFFIX].with_options(
-            codec_options=jobs.codec_options,
-            read_preference=jobs.read_preference,
-            write_concern=jobs.write_concern,
-            read_concern=jobs.read_concern,
-        )
+        self._pools = connection.beside(SUFFIX)
 
     def announce(self, card: PoolCard, fresh_for: float) -> None:
         """Say that a pool lives, which holds good for `fresh_for` seconds.
@@ -125,4 +120,4 @@ def _whole(value: object, least: int) -> int:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and isfinite(value) and value >= 0 else None
+    return float(value) if isinstance(value, int | float) and 0 <= value <= MOST else None  # false for NaN

@@ -38,6 +38,8 @@ async def check_schema(connection: Connection) -> None:
     with connection.call("find", what="reading which schema is required"):
         found = await setting_of(connection, _REQUIREMENT)
     required = (found or {}).get("required")
+    if isinstance(required, float) and required.is_integer():  # some shells store every number so
+        required = int(required)
     if isinstance(required, int) and required > SCHEMA:
         name = shown(connection.jobs.full_name)
         refused = UnsupportedSchema(

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..pauses import Pause, Paused
@@ -25,17 +24,6 @@ UNAUTHORIZED = 13
 PAUSE = {"_id": "pause"}
 
 
-def settings_of(connection: Connection) -> Collection[Document]:
-    """Return the collection, pinned as that of the jobs is."""
-    jobs = connection.jobs
-    return jobs.database[jobs.name + SUFFIX].with_options(
-        codec_options=jobs.codec_options,
-        read_preference=jobs.read_preference,
-        write_concern=jobs.write_concern,
-        read_concern=jobs.read_concern,
-    )
-
-
 async def setting_of(connection: Connection, which: Document) -> Document | None:
     """Return a document of the settings; call it within `connection.call`.
 
@@ -43,7 +31,7 @@ async def setting_of(connection: Connection, which: Document) -> Document | None
     there were settings is not bound by them, and that is no trouble to count.
     """
     try:
-        found: Document | None = await connection.driver.call(settings_of(connection).find_one, which)
+        found: Document | None = await connection.driver.call(connection.beside(SUFFIX).find_one, which)
     except OperationFailure as error:
         if error.code != UNAUTHORIZED:
             raise
@@ -61,7 +49,7 @@ class Settings:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._settings = settings_of(connection)
+        self._settings = connection.beside(SUFFIX)
 
     async def pause(self, types: Sequence[str], reason: str | None) -> Paused:
         """Pause `types`, everything if there are none; return what is paused then.

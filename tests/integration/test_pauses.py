@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from jobpool import JobManager
@@ -122,7 +123,8 @@ def test_of_many_who_pause_at_once_none_is_lost(make_manager: MakeManager) -> No
 
 
 def test_what_others_wrote_there_counts_as_far_as_it_names_something(manager: JobManager, jobs: Jobs) -> None:
-    items = [7, None, {"type": 5}, {"type": "a"}, {"type": "b", "since": "today", "reason": 3}, "c"]
+    late = DatetimeMS(2**60)  # beyond the year 9999
+    items = [7, None, {"type": 5}, {"type": "a", "since": late}, {"type": "b", "since": "today", "reason": 3}, "c"]
     settings_of(jobs).insert_one({"_id": "pause", "all": True, "types": items, "more": 1})
     paused = manager.paused()
     assert (paused.everything, set(paused.types)) == (None, {"a", "b"})

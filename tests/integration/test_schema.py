@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from jobpool import Cancel, JobManager, Retry, Snooze, WorkerPool, current_job
@@ -258,7 +259,13 @@ def test_who_is_too_old_for_what_is_required_creates_and_claims_nothing(
     assert manager.create("a").created
 
 
-@pytest.mark.parametrize("number", [0, SCHEMA, None, "9", [9], 9.5], ids=str)
+def test_a_number_that_a_shell_stored_as_a_double_is_one(make_manager: MakeManager, jobs: Jobs) -> None:
+    require(jobs, SCHEMA + 1.0)
+    with pytest.raises(UnsupportedSchema, match=rf"stores schema {SCHEMA + 1}, and"):
+        make_manager().create("a")
+
+
+@pytest.mark.parametrize("number", [0, SCHEMA, None, "9", [9], 9.5, DatetimeMS(2**60)], ids=str)
 def test_what_is_no_higher_number_binds_nobody(make_manager: MakeManager, jobs: Jobs, number: Any) -> None:
     require(jobs, number)
     assert make_manager().create("a").created

@@ -10,6 +10,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from jobpool import JobManager, Retry, WorkerPool
@@ -113,10 +114,12 @@ def test_pools_of_an_earlier_version_and_foreign_documents_disturb_no_count(
                 **fresh,
             },
             {"types": ["a"], "threads": 8, "rates": [_rate(1, float("inf")), _rate(1, None)], **fresh},
+            {"types": ["a"], "threads": 8, "rates": [_rate(1.5e308, 1), _rate(1, 1.5e308)], **fresh},
+            {"types": ["a"], "threads": 8, "seen_at": DatetimeMS(2**60), **fresh},
         ]
     )
     backlog = manager.backlog()
-    assert backlog.pools_alive == 6
+    assert backlog.pools_alive == 8
     assert backlog.of("a") == TypeBacklog(due=20, oldest_due_age=backlog.of("a").oldest_due_age)
     assert backlog.suggested_pools("a") == 3, "a thread for each, 8 in a pool"
 

@@ -120,6 +120,15 @@ def test_what_cannot_be_meant_is_a_400_with_the_reason(query: str, words: str) -
     assert len(body) < 300
 
 
+@pytest.mark.parametrize("name", ["", "x" * 300, "a\nb"], ids=["empty", "long", "lines"])
+def test_what_others_stored_under_a_name_that_is_none_is_told_like_all_else(name: str) -> None:
+    view = View(Backlog({**TYPES, name: TypeBacklog(due=12)}, POOLS, AT, 0.01), time.monotonic())
+    status, _, body = backlog_route(lambda: view, "none")(Asked())
+    assert status == 200
+    types = json.loads(body)["types"]
+    assert (types["email"]["suggested_pools"], types[name]["due"], types[name]["suggested_pools"]) == (2, 12, 1)
+
+
 def test_without_a_count_it_is_a_503_that_says_why() -> None:
     answer = backlog_route(lambda: None, "not counted here")(Asked())
     assert answer == (503, "text/plain; charset=utf-8", b"not counted here\n")
