@@ -85,11 +85,12 @@ class Followers:
         What was done before the refusal is done, and is not counted.
         """
         with self._connection.call("resolve", what=f"looking who waits for {len(ends)} jobs"):
-            waiting = await self.waiting_for(ends)
+            waiting = await self.who_waits([*ends])
         changed = 0
-        for id in waiting:
+        for id, ended in waiting.items():
+            told = _writes({other: ends[other] for other in ended}, paced, only=id)
             try:
-                changed += await self._write(_writes(ends, paced, only=id), f"telling job {shown(id)} of ends")
+                changed += await self._write(told, f"telling job {shown(id)} of ends")
             except OutcomeRefused as error:
                 logger.error(
                     "job %s, which waits for others that have ended, cannot be told: %s", shown(id), error
@@ -104,14 +105,19 @@ class Followers:
             found |= dict.fromkeys(job["_id"] for job in await self._call(cursor.to_list))
         return list(found)
 
+    async def who_waits(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return by id who waits for which of these; call it within `Connection.call`."""
+        found: dict[str, list[str]] = {}
+        for some in chunks(ids, ROUND):
+            those: Document = {"$setIntersection": [_WAITS, {"$literal": some}]}
+            cursor = self._jobs.find(waits_for_any(some), {"ids": those}).hint(WAITS_INDEX)
+            for job in await self._call(cursor.to_list):
+                found.setdefault(job["_id"], []).extend(job["ids"])
+        return found
+
     async def waited_for(self, ids: Sequence[str]) -> set[str]:
         """Return those of the ids for which somebody waits; call it within `Connection.call`."""
-        those: Document = {"$setIntersection": [_WAITS, {"$literal": list(ids)}]}
-        found: set[str] = set()
-        for some in chunks(ids, ROUND):
-            cursor = self._jobs.find(waits_for_any(some), {"_id": 0, "ids": those}).hint(WAITS_INDEX)
-            found.update(id for job in await self._call(cursor.to_list) for id in job["ids"])
-        return found
+        return {id for ended in (await self.who_waits(ids)).values() for id in ended}
 
 
 def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
@@ -119,6 +125,12 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
+
+
+def ids_waited_for(job: Mapping[str, object]) -> list[str]:
+    """Return the ids that a stored job waits for: of what is no list, or no id, somebody else wrote it, none."""
+    ids = job.get("waits_for")
+    return [id for id in ids if isinstance(id, str)] if isinstance(ids, list) else []
 
 
 def waits_for_any(ids: Sequence[str]) -> Document:
@@ -138,7 +150,7 @@ def _writes(ends: Mapping[str, str], paced: bool, only: str | None = None) -> It
     here: Document = {} if only is None else {"_id": only}
     index = WAITS_INDEX if only is None else BY_ID
     for id, end in ill.items():
-        fails: Document = {**waits_for_any([id]), **here, "on_failure": {"$exists": False}}
+        fails: Document = {**waits_for_any([id]), **here, "on_failure": {"$ne": RUN}}
         yield UpdateMany(fails, _failure(id, end), hint=index)
     if ill:
         yield UpdateMany({**waits_for_any([*ill]), **here, "on_failure": RUN, **due}, _without([*ill]), hint=index)

@@ -21,20 +21,23 @@ from datetime import timedelta
 
 from bson import ObjectId
 
-from ..errors import JobNotFound
+from ..errors import JobNotFound, OutcomeRefused
 from ..job import State
+from ..logs import bounded_logger_of
 from ..names import listed, shown
 from .connection import Connection
 from .documents import Document
 from .driver import Session
-from .followers import GONE, Followers, chunks
+from .followers import GONE, Followers, chunks, ids_waited_for
 from .indexes import WAITING_INDEX
+
+logger = bounded_logger_of(__name__)
 
 #: Ids of one statement.
 ROUND = 1000
 #: Seconds after which whoever links a job is taken for dead. If he is not, both do the same.
 PATIENCE = 10.0
-#: Jobs that one look completes. A round follows while there are more.
+#: Jobs that are completed together.
 COMPLETED = 50
 
 WAITING: Document = {"state": State.WAITING.value}
@@ -94,7 +97,7 @@ class Linking:
             session: All is done in its transaction, then.
         """
         gone: list[str] = []
-        parents = dict.fromkeys(id for child in children for id in child["waits_for"])
+        parents = dict.fromkeys(id for child in children for id in ids_waited_for(child))
         mark = {"$set": {"followed": ObjectId()}}
         for some in chunks(parents, ROUND):
             update = self._jobs.update_many
@@ -123,15 +126,26 @@ class Linking:
         Raises:
             StoreUnavailable: Some may be linked. The next call finds the rest.
         """
-        completed = 0
+        completed, what = 0, "looking for jobs whose creator has died"
+        with self._connection.call("resolve", what=what):
+            before = await self._connection.now() - timedelta(seconds=PATIENCE)
+        old: Document = {**WAITING, "linking": {"$lt": before}}
+        cursor = self._jobs.find(old, {"waits_for": 1}).hint(WAITING_INDEX).batch_size(COMPLETED)
         while True:
-            with self._connection.call("resolve", what="looking for jobs whose creator has died"):
-                before = await self._connection.now() - timedelta(seconds=PATIENCE)
-                old: Document = {**WAITING, "linking": {"$lt": before}}
-                cursor = self._jobs.find(old, {"waits_for": 1}).hint(WAITING_INDEX).limit(COMPLETED)
-                found = await self._call(cursor.to_list)
-                if found:
-                    await self.link(found)
-            completed += len(found)
-            if len(found) < COMPLETED:
+            with self._connection.call("resolve", what=what):
+                found = await self._call(cursor.to_list, COMPLETED)
+            if not found:
                 return completed
+            completed += await self._go_on(found)
+
+    async def _go_on(self, children: Sequence[Document]) -> int:
+        """Link jobs that others have left; one that MongoDB does not let us write to holds up no other."""
+        try:
+            with self._connection.call("resolve", what=f"going on with {len(children)} jobs"):
+                await self.link(children)
+        except OutcomeRefused as error:
+            if len(children) > 1:
+                return sum([await self._go_on([child]) for child in children])
+            logger.error("job %s waits, and cannot be linked: %s", shown(children[0]["_id"]), error)
+            return 0
+        return len(children)

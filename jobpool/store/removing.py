@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DeleteMany
 
-from ..errors import JobHeld
+from ..errors import JobHeld, StoreUnavailable
 from ..job import HELD
 from ..names import shown
 from .connection import Connection
@@ -17,6 +17,8 @@ from .queries import Selection
 
 #: Jobs of one look for those whom nobody waits for any more.
 ROUND = 1000
+#: Between two looks a job may start or end. One that does so for ever is busy, and the caller may repeat.
+LOOKS = 20
 
 _NOT_HELD = {"$nin": sorted(HELD)}
 _NOT_FOLLOWED: Document = {"state": _NOT_HELD, "followed": {"$exists": False}}
@@ -44,21 +46,28 @@ class Removing:
             JobHeld: It is claimed or running. Without its document, the same
                 id could be created and run a second time beside it. Or others
                 wait for it; if it has ended, a pool tells them within about a second.
+            StoreUnavailable: It may or may not be deleted. Repeating is safe.
         """
-        with self._connection.call("remove", what=f"removing job {shown(id)}"):
-            gone = await self._call(self._jobs.delete_one, {"_id": {"$eq": id}, **_NOT_FOLLOWED})
-            if gone.deleted_count:
-                return True
-            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, {"state": 1, "followed": 1})
+        what = f"removing job {shown(id)}"
+        for _ in range(LOOKS):
+            with self._connection.call("remove", what=what):
+                gone = await self._call(self._jobs.delete_one, {"_id": {"$eq": id}, **_NOT_FOLLOWED})
+                if gone.deleted_count:
+                    return True
+                fields = {"state": 1, "followed": 1}
+                stored = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, fields)
             if stored is None:
                 return False
             if stored["state"] in HELD:
-                why = "it can be removed when it is not held any more"
-            elif await self._remove_left([stored]):
+                raise _held(id, stored, "it can be removed when it is not held any more")
+            if "followed" not in stored:
+                continue  # it has ended, or those who waited were told, between the two looks
+            if await self._remove_left([stored]):
                 return True
-            else:
-                why = "others wait for it; cancel it with cascade=True, or remove it when it has ended"
-        raise JobHeld(f"job {shown(id)} is {stored['state']}; {why}")
+            raise _held(
+                id, stored, "others wait for it; cancel it with cascade=True, or remove it when it has ended"
+            )
+        raise StoreUnavailable(f"{what}: it was changed by others {LOOKS} times meanwhile; call again")
 
     async def remove_many(self, selection: Selection) -> int:
         """Delete the jobs meant that nobody holds or waits for; return how many."""
@@ -78,17 +87,49 @@ class Removing:
                 cursor = self._jobs.find(page, {"followed": 1}).hint(FOLLOWED_INDEX)
                 cursor = cursor.sort("_id", ASCENDING).limit(ROUND)
                 found = await self._call(cursor.to_list)
-                if not found:
-                    return removed
-                removed += await self._remove_left(found)
+            if not found:
+                return removed
+            removed += await self._remove_left(found)
             last = found[-1]["_id"]
 
     async def _remove_left(self, jobs: Sequence[Document]) -> int:
-        """Delete those of the jobs that nobody waits for; call it within `Connection.call`."""
-        followed = await self._followers.waited_for([job["_id"] for job in jobs])
-        removed = 0
-        for mark in {job["followed"] for job in jobs}:
-            left = [job["_id"] for job in jobs if job["followed"] == mark and job["_id"] not in followed]
-            here: Document = {"_id": {"$in": left}, "state": _NOT_HELD, "followed": mark}
-            removed += (await self._call(self._jobs.delete_many, here)).deleted_count if left else 0
+        """Delete those of the jobs that nobody waits for, and then those for whom only these have waited."""
+        left = {job["_id"]: job for job in jobs}
+        with self._connection.call("remove", what=f"looking who waits for {len(left)} jobs"):
+            waiting = await self._followers.who_waits([*left])
+        waits: dict[str, set[str]] = {id: set() for id in left}
+        for child, parents in waiting.items():
+            for id in parents:
+                waits[id].add(child)
+        removed, free = 0, [id for id in left if not waits[id]]
+        while free:
+            deleted = await self._delete([left[id] for id in free])
+            removed += deleted
+            if deleted < len(free):  # somebody came to wait for one of them, or runs it
+                break
+            following = []
+            for child in free:
+                for id in waiting.get(child, ()):
+                    waits[id].discard(child)
+                    if not waits[id]:
+                        following.append(id)
+            free = following
         return removed
+
+    async def _delete(self, jobs: Sequence[Document]) -> int:
+        """Delete the jobs that have the marks which were seen, and are not held."""
+        marks: dict[str, list[Document]] = {}
+        for job in jobs:
+            marks.setdefault(repr(job["followed"]), []).append(job)
+        deletes = [
+            DeleteMany(
+                {"_id": {"$in": [job["_id"] for job in same]}, "state": _NOT_HELD, "followed": same[0]["followed"]}
+            )
+            for same in marks.values()
+        ]
+        with self._connection.call("remove", what=f"removing {len(jobs)} jobs for which others waited"):
+            return (await self._call(self._jobs.bulk_write, deletes, ordered=False)).deleted_count
+
+
+def _held(id: str, stored: Document, why: str) -> JobHeld:
+    return JobHeld(f"job {shown(id)} is {stored['state']}; {why}")

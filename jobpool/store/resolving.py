@@ -16,18 +16,23 @@ which stays.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from bson import ObjectId
 from pymongo import UpdateMany
 
+from ..errors import OutcomeRefused
 from ..job import FINAL
+from ..logs import bounded_logger_of
+from ..names import listed
 from .connection import Connection
 from .documents import Document
-from .followers import GONE, ROUND, Followers, chunks
+from .followers import GONE, ROUND, Followers, chunks, ids_waited_for
 from .indexes import BY_ID, FOLLOWED_INDEX, WAITING_INDEX
 from .linking import WAITING, Linking
+
+logger = bounded_logger_of(__name__)
 
 #: `followed` is compared, not asked for its existence, so that the index alone answers.
 _ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}}
@@ -41,7 +46,8 @@ class Resolved:
 
     Attributes:
         ended: How many jobs that others waited for had ended.
-        kept: The ids of those for which somebody still waits: to be passed on later.
+        kept: The ids of those for which somebody still waits, or whose mark cannot be taken away: to be
+            passed on later.
         changed: How many of these others it changed; some may still wait for others.
     """
 
@@ -91,10 +97,23 @@ class Resolving:
         changed = await self._followers.settle(ends, paced=paced)
         with self._connection.call("resolve", what="looking who waits for ended jobs"):
             kept = await self._followers.waited_for(list(ends))
-        await self._unmark([job for job in found if job["_id"] not in kept])
+        kept |= await self._unmark([job for job in found if job["_id"] not in kept])
         return Resolved(len(found), changed, frozenset(kept))
 
-    async def _unmark(self, found: Sequence[Document]) -> None:
+    async def _unmark(self, found: Sequence[Document]) -> set[str]:
+        """Take the marks away that were seen; return the ids of those for which MongoDB refuses that."""
+        try:
+            await self._write_unmarked(found)
+        except OutcomeRefused as error:
+            if len(found) == 1:
+                logger.error(
+                    "the followers of job %s are told again and again: %s", listed([found[0]["_id"]]), error
+                )
+                return {found[0]["_id"]}
+            return {id for job in found for id in await self._unmark([job])}
+        return set()
+
+    async def _write_unmarked(self, found: Sequence[Document]) -> None:
         if not found:
             return
         marks: dict[object, list[str]] = defaultdict(list)
@@ -111,8 +130,9 @@ class Resolving:
         """Tell the jobs that wait for others which are not there any more; yield how many of these, page by page.
 
         MongoDB deletes a job whose time is over, also while its end is not
-        passed on because no pool is there. All that is waited for is read, so
-        this is for now and then.
+        passed on because no pool is there. If it was created anew since then,
+        that one is waited for: it gets the mark which it cannot have. All that
+        is waited for is read, so this is for now and then.
 
         Raises:
             StoreUnavailable: Some may be told. The next sweep finds the rest.
@@ -128,23 +148,26 @@ class Resolving:
             yield len(missing)
 
     async def _missing(self, children: Sequence[str]) -> list[str]:
-        """Return the ids of jobs that these wait for and that are not there."""
+        """Return the ids of jobs that these wait for and that are not there; see that all others are followed."""
         with self._connection.call("resolve", what="looking for what jobs wait for"):
             cursor = self._jobs.find({"_id": {"$in": list(children)}, **WAITING}, {"waits_for": 1})
-            wanted = _waited_for(await self._call(cursor.to_list))
+            waiting = await self._call(cursor.to_list)
         missing = []
-        for some in chunks(wanted, ROUND):
+        for some in chunks(dict.fromkeys(id for child in waiting for id in ids_waited_for(child)), ROUND):
             with self._connection.call("resolve", what="looking for what jobs wait for"):
                 # After the read above: who is waited for was there before whoever waits.
-                found = await self._call(self._jobs.find({"_id": {"$in": some}}, {"_id": 1}).to_list)
-            there = {job["_id"] for job in found}
+                found = await self._call(self._jobs.find({"_id": {"$in": some}}, {"followed": 1}).to_list)
+            there = {job["_id"]: job.get("followed") for job in found}
             missing += [id for id in some if id not in there]
+            await self._mark([id for id, mark in there.items() if not isinstance(mark, ObjectId)])
         return missing
 
-
-def _waited_for(children: Sequence[Mapping[str, object]]) -> dict[str, None]:
-    wanted: dict[str, None] = {}
-    for child in children:
-        ids = child.get("waits_for")
-        wanted |= dict.fromkeys(id for id in ids if isinstance(id, str)) if isinstance(ids, list) else {}
-    return wanted
+    async def _mark(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        unmarked: Document = {"_id": {"$in": list(ids)}, "followed": {"$not": {"$type": "objectId"}}}
+        try:
+            with self._connection.call("resolve", what=f"marking {len(ids)} jobs as followed"):
+                await self._call(self._jobs.update_many, unmarked, {"$set": {"followed": ObjectId()}}, hint=BY_ID)
+        except OutcomeRefused as error:
+            logger.error("jobs wait for %s, which cannot be marked as followed: %s", listed([*ids]), error)

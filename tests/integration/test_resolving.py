@@ -616,6 +616,131 @@ def test_all_who_wait_are_swept_page_by_page(
     assert {job.id for job in manager.find(state="pending") if job.after} == {"b1", "b5", "b9"}
 
 
+def test_who_waits_for_one_that_went_and_was_made_anew_waits_for_that(manager: JobManager, jobs: Jobs) -> None:
+    """Its retention was over while no pool told of its end, and the new one knows of nobody."""
+    create(manager, "a")
+    create(manager, "b", "a")
+    manager.run("ok")
+    jobs.delete_one({"_id": "a"})
+    create(manager, "a")
+    manager.run_all()
+    assert manager.get("b").state is State.WAITING
+    assert swept(manager) == [0]
+    manager.run_all()
+    assert manager.get("b").state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("foreign", [5, "x", None, [[1]], {"a": 1}], ids=str)
+def test_a_foreign_document_keeps_no_pool_from_going_on_for_dead_creators(
+    manager: JobManager, jobs: Jobs, at_once: None, foreign: object
+) -> None:
+    create(manager, "a")
+    create(manager, "b", "a")
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    jobs.update_one({"_id": "a"}, {"$unset": {"followed": ""}})
+    jobs.update_one({"_id": "b"}, {"$set": {"linking": long_ago}})
+    jobs.insert_one(
+        {
+            "_id": "x",
+            "state": "waiting",
+            "linking": long_ago - timedelta(days=1),
+            "waits_for": foreign,
+            "type": "x",
+        }
+    )
+    resolve(manager)
+    swept(manager)
+    manager.run_all()
+    assert manager.get("b").state is State.SUCCEEDED
+
+
+def test_one_that_cannot_be_linked_keeps_no_other_unlinked(
+    manager: JobManager,
+    jobs: Jobs,
+    at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(linking, "COMPLETED", 1)
+    create(manager, "a")
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    for day, id in enumerate(["poison", "b"]):
+        create(manager, id, "a")
+        jobs.update_one({"_id": id}, {"$set": {"linking": long_ago + timedelta(minutes=day)}})
+    jobs.update_one({"_id": "a"}, {"$unset": {"followed": ""}})
+    rule = {"$or": [{"data": {"$ne": "poison"}}, {"linking": {"$exists": True}}]}
+    jobs.database.command("collMod", jobs.name, validator=rule)
+    assert run(manager.store.resolving.complete_old()) == 1
+    assert "job 'poison' waits, and cannot be linked" in caplog.text
+    manager.run("ok")
+    resolver.resolve_all(manager.store)
+    assert states(manager) == {"a": "succeeded", "b": "pending", "poison": "waiting"}
+
+
+def test_one_whose_mark_cannot_be_taken_away_ends_no_look(manager: JobManager, jobs: Jobs) -> None:
+    manager.create_many([{"type": "ok", "id": id, "data": id} for id in "ab"])
+    create(manager, "c", "a", "b")
+    manager.run_all()
+    create(manager, "d", "a", "b")
+    jobs.database.command("collMod", jobs.name, validator={"data": {"$ne": "a"}})
+    look = run(manager.store.resolving.resolve())
+    assert (look.ended, look.changed, look.kept) == (2, 1, {"a"})
+    manager.run_all()
+    assert manager.get("d").state is State.SUCCEEDED
+    assert [job["_id"] for job in jobs.find({"followed": {"$exists": True}})] == ["a"]
+
+
+def test_a_failure_is_passed_on_whatever_else_stands_in_place_of_run(manager: JobManager, jobs: Jobs) -> None:
+    create(manager, "a", type="bad")
+    for id, value in ("b", "fail"), ("c", None), ("d", 5):
+        create(manager, id, "a")
+        jobs.update_one({"_id": id}, {"$set": {"on_failure": value}})
+    manager.run_all()
+    assert {job["state"] for job in jobs.find({})} == {"failed"}
+
+
+def test_one_that_ends_while_it_is_removed_is_removed(manager: JobManager, jobs: Jobs) -> None:
+    create(manager, "a")
+    jobs.update_one({"_id": "a"}, {"$set": {"state": "running"}})
+    removing, real = manager.store.removing, manager.store.driver.call
+
+    async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        answer = await real(method, *args, **options)
+        if method.__name__ == "delete_one":
+            jobs.update_one({"_id": "a"}, {"$set": {"state": "succeeded"}})
+        return answer
+
+    removing._call = call  # type: ignore[method-assign,assignment]
+    assert manager.remove("a")
+
+
+def test_a_long_chain_is_removed_in_few_looks(manager: JobManager, jobs: Jobs) -> None:
+    manager.create_many({"type": "ok", "id": f"{n:03}", "after": [f"{n - 1:03}"] if n else []} for n in range(200))
+    looks = 0
+    removing, real = manager.store.removing._followers, manager.store.driver.call
+
+    async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        nonlocal looks
+        looks += method.__name__ == "to_list"
+        return await real(method, *args, **options)
+
+    removing._call = call  # type: ignore[method-assign,assignment]
+    create(manager, "x", "100")
+    assert manager.remove_many(until=manager.get("x").created_at) == 99, "those behind the one that is waited for"
+    assert manager.remove_many(all=True) == 102
+    assert looks <= 4
+    assert jobs.count_documents({}) == 0
+
+
+def test_who_waits_no_more_is_due_also_by_a_clock_that_is_behind(manager: JobManager) -> None:
+    create(manager, "a")
+    manager.run("ok")
+    clock = manager.store.clock
+    clock.learn(clock.now() - timedelta(seconds=20))
+    create(manager, "b", "a")
+    assert manager.run_all() == 1, "an estimate of the server's time may be behind by as long as a reply took"
+
+
 # --- many ------------------------------------------------------------------------------------------
 
 
