@@ -17,7 +17,7 @@ from ..middleware import creating
 from ..names import bounded, shown
 from ..request import JobRequest
 from ..schedules import Firing, firing_of
-from ..store.schedules import CONFLICT, DUPLICATE, INSERTED, Fired
+from ..store.firing import CONFLICT, DUPLICATE, INSERTED, Fired
 from .host import Host
 from .service import jitter
 
@@ -85,7 +85,7 @@ class Firings:
         now = time.monotonic()
         self._held = {name: until for name, until in self._held.items() if until > now}
         try:
-            found = self._store.schedules.upcoming(PAGE, self._held)
+            found = self._store.due.upcoming(PAGE, self._held)
         except StoreRefused as error:
             if error.kind != "rights":
                 raise
@@ -114,14 +114,14 @@ class Firings:
 
     def _fire_next(self, name: str, replicated: bool) -> bool:
         """Fire one due time; return whether it was dealt with, by this pool."""
-        schedule = self._store.schedules.read(name)
+        schedule = self._store.due.read(name)
         now = self._now()
         firing = None if schedule is None else firing_of(schedule, now)
         if firing is None:
             return False
         request = None if firing.due is None else _request(firing)
         with nullcontext() if request is None else creating(self._host.middleware, [request]):
-            fired = self._store.schedules.fire(
+            fired = self._store.due.fire(
                 firing,
                 lambda after: self._host.document_of(_request(firing, after), now),
                 now,

@@ -13,6 +13,7 @@ from .claiming import ClaimStrategy, Gated, make_strategy
 from .completing import Completing
 from .core import Core
 from .driver import Session, run
+from .firing import Due
 from .reaping import Reaping
 from .resolving import Resolving
 from .server import Server
@@ -34,6 +35,7 @@ class Store(Core):
         self.completing = Completing(self._connection)
         self.reaping = Reaping(self._connection)
         self.resolving = Resolving(self._connection, self.followers, self.linking)
+        self.due = Due(self._connection, self.creation, self.schedules)
         self.clock = self._connection.clock
         #: What everybody who uses this store tells of its troubles.
         self.trouble = Trouble(self.name)

@@ -59,7 +59,7 @@ class Core:
         self.presence = Presence(self._connection)
         self.settings = Settings(self._connection)
         self.census = Census(self._connection, self.presence, self.settings)
-        self.schedules = Schedules(self._connection, self.creation)
+        self.schedules = Schedules(self._connection)
         self.now = self._connection.now
 
     @property

@@ -101,7 +101,7 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         id=document["_id"],
         type=document["type"],
         data=document["data"],
-        state=_state(document["state"]),
+        state=state_of(document["state"]),
         priority=document["priority"],
         run_at=document["run_at"],
         attempts=document["attempts"],
@@ -135,7 +135,7 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
     )
 
 
-def _state(name: str) -> State:
+def state_of(name: str) -> State:
     """Return the state of that name. One that only a newer version knows is neither held nor final here."""
     try:
         return State(name)

@@ -297,11 +297,11 @@ def marks_taken_away_unseen() -> None:
     """Who came to wait between look and end of a round is forgotten."""
     from jobpool.store.resolving import Resolving
 
-    async def unmark(self: Any, found: Any) -> None:
+    async def write_unmarked(self: Any, found: Any) -> None:
         here = {"_id": {"$in": [job["_id"] for job in found]}}
         await self._call(self._jobs.update_many, here, {"$unset": {"followed": ""}})
 
-    Resolving._unmark = unmark  # type: ignore[method-assign]
+    Resolving._write_unmarked = write_unmarked  # type: ignore[method-assign]
 
 
 @seed("faults/test_dependencies.py -k workers_killed", "I9")

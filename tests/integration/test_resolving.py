@@ -684,7 +684,7 @@ def test_one_whose_mark_cannot_be_taken_away_ends_no_look(manager: JobManager, j
     create(manager, "d", "a", "b")
     jobs.database.command("collMod", jobs.name, validator={"data": {"$ne": "a"}})
     look = run(manager.store.resolving.resolve())
-    assert (look.ended, look.changed, look.kept) == (2, 1, {"a"})
+    assert (look.ended, look.changed, look.kept) == (2, 1, frozenset("a"))
     manager.run_all()
     assert manager.get("d").state is State.SUCCEEDED
     assert [job["_id"] for job in jobs.find({"followed": {"$exists": True}})] == ["a"]
@@ -710,7 +710,7 @@ def test_one_that_ends_while_it_is_removed_is_removed(manager: JobManager, jobs:
             jobs.update_one({"_id": "a"}, {"$set": {"state": "succeeded"}})
         return answer
 
-    removing._call = call  # type: ignore[method-assign,assignment]
+    removing._call = call
     assert manager.remove("a")
 
 
@@ -724,7 +724,7 @@ def test_a_long_chain_is_removed_in_few_looks(manager: JobManager, jobs: Jobs) -
         looks += method.__name__ == "to_list"
         return await real(method, *args, **options)
 
-    removing._call = call  # type: ignore[method-assign,assignment]
+    removing._call = call
     create(manager, "x", "100")
     assert manager.remove_many(until=manager.get("x").created_at) == 99, "those behind the one that is waited for"
     assert manager.remove_many(all=True) == 102

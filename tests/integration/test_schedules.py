@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from jobpool import AsyncJobManager, Executor, JobManager, Middleware, State, WorkerPool
@@ -29,7 +32,7 @@ from jobpool.errors import (
 from jobpool.logs import BUDGET
 from jobpool.pool.firing import Firings
 from jobpool.schedules import Schedule
-from jobpool.store.schedules import Schedules
+from jobpool.store.firing import Due
 from jobpool.testing import travel
 
 from ..conftest import Jobs, MakeManager
@@ -440,19 +443,19 @@ def test_many_who_fire_at_once_fire_each_due_time_once(
 @contextmanager
 def before_the_firing(manager: JobManager, what: Callable[[], object]) -> Iterator[list[str]]:
     """Let something happen between the look at a schedule and its transaction; yield what came of firings."""
-    schedules = manager.store.schedules
+    due = manager.store.due
     results: list[str] = []
 
     def fire(*args: Any, **options: Any) -> Any:
         if not results:
             results.append("")
             what()
-        fired = Schedules.fire(schedules, *args, **options)
+        fired = Due.fire(due, *args, **options)
         results[-1:] = [fired.result]
         return fired
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedules, "fire", fire)
+        patch.setattr(due, "fire", fire)
         yield results
 
 
@@ -529,7 +532,7 @@ def test_who_changes_it_within_the_transaction_waits_for_its_end(
     """What was fired when the call returned stays so, and nothing is fired later."""
     manager.schedule("s", 3600, "a", "old")
     put_back(stored, "s", 0)
-    other, schedules = make_manager(), manager.store.schedules
+    other, due = make_manager(), manager.store.due
     changing: list[Future[object]] = []
 
     def waiting() -> bool:
@@ -543,9 +546,9 @@ def test_who_changes_it_within_the_transaction_waits_for_its_end(
             changing.append(beside.submit(BETWEEN[change], other))
             until(waiting, "the change to meet the transaction", patience=5)
             assert not changing[0].done()
-            return Schedules._create(schedules, *args)
+            return Due._create(due, *args)
 
-        patch.setattr(schedules, "_create", create)
+        patch.setattr(due, "_create", create)
         assert Firings(manager).fire_due() is not None
         changing[0].result()
     assert [job["data"] for job in jobs.find()] == ["old"]
@@ -654,6 +657,61 @@ def test_what_cannot_be_fired_here_is_told_once_and_holds_up_nobody(
     assert len(due) == jobs.count_documents({})
 
 
+def insert_foreign(stored: Jobs, **fields: Any) -> None:
+    """Store a copy of a schedule as somebody else might; an int for `next_at` is milliseconds, also far ones."""
+    copy = {**(stored.find_one({"_id": "good"}) or {}), **fields}
+    if isinstance(number := copy["next_at"], int):
+        stand_in = datetime(2000, 1, 1, tzinfo=UTC)
+        raw = bson.encode({**copy, "next_at": stand_in})
+        places = [struct.pack("<q", milliseconds) for milliseconds in (946_684_800_000, number)]
+        assert raw.count(places[0]) == 1
+        stored.insert_one(RawBSONDocument(raw.replace(*places)))  # type: ignore[arg-type]
+    else:
+        stored.insert_one(copy)
+
+
+def test_foreign_documents_hold_up_nobody(
+    manager: JobManager, stored: Jobs, jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager.schedule("good", 3600, "a")
+    due = put_back(stored, "good", 0)
+    early = due - HOUR
+    insert_foreign(stored, _id={"a": 1}, next_at=early, type=7)
+    insert_foreign(stored, _id=5, next_at=early, type=7)
+    insert_foreign(stored, _id="bad", next_at=early, type=7)
+    insert_foreign(stored, _id="bad last", next_at=early, last={"x": 1})
+    insert_foreign(stored, _id="far", next_at=253_402_300_800_000)
+    firings = Firings(manager)
+    for _ in range(3):
+        firings.fire_due()
+    assert ids(jobs) == expected("good", due, 1)
+    assert "bad last" not in {one.name for one in manager.schedules.list()}
+    assert "'bad last' is no schedule that can be read" in caplog.text
+    assert firings.fire_due() is not None
+
+
+def test_one_without_a_revision_is_fired_and_changed(manager: JobManager, stored: Jobs, jobs: Jobs) -> None:
+    manager.schedule("s", 3600, "a")
+    put_back(stored, "s", 0)
+    stored.update_one({}, {"$unset": {"revision": ""}})
+    assert manager.schedules.fire_due() == 1
+    assert jobs.count_documents({}) == 1
+    assert manager.schedules.pause("s").paused
+
+
+def test_a_job_in_a_state_of_a_newer_version_is_not_final(manager: JobManager, stored: Jobs, jobs: Jobs) -> None:
+    manager.schedule("s", 3600, "a")
+    put_back(stored, "s", 0)
+    assert manager.schedules.fire_due() == 1
+    jobs.update_many({}, {"$set": {"state": "resting"}})
+    put_back(stored, "s", 0)
+    stored.update_one({}, {"$set": {"next_at": datetime.now(UTC).replace(microsecond=0)}})
+    assert manager.schedules.fire_due() == 1
+    (listed,) = manager.schedules.list()
+    assert listed.last is not None
+    assert (str(listed.last.state), listed.skipped) == ("resting", 1)
+
+
 def test_one_that_was_repaired_is_fired_again(
     manager: JobManager, stored: Jobs, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -680,7 +738,7 @@ def test_who_may_not_read_schedules_runs_jobs_and_says_so_once(
         asked.append(1)
         raise refused
 
-    monkeypatch.setattr(manager.store.schedules, "upcoming", upcoming)
+    monkeypatch.setattr(manager.store.due, "upcoming", upcoming)
     monkeypatch.setattr("jobpool.pool.scheduler.LOOK_REFUSED", 0.01)
     with caplog.at_level(logging.INFO, "jobpool"), WorkerPool(manager) as pool:
         until(lambda: len(asked) > 3)
@@ -718,7 +776,7 @@ def test_without_transactions_each_due_time_is_fired_once_also_after_a_crash_bet
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manager.store.schedules, "_advance", killed)
+        patch.setattr(manager.store.due, "_advance", killed)
         with pytest.raises(KeyboardInterrupt):
             manager.schedules.fire_due()
     assert manager.count() == 1

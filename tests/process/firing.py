@@ -37,8 +37,8 @@ def struck(call: Callable[..., Any], place: str, number: int) -> Callable[..., A
 def main(step: str, name: str) -> None:
     manager = JobManager(os.environ["TEST_DATABASE"])
     method, place = STEPS[step]
-    schedules = manager.store.schedules
-    setattr(schedules, method, struck(getattr(schedules, method), place, signal.Signals[name]))
+    due = manager.store.due
+    setattr(due, method, struck(getattr(due, method), place, signal.Signals[name]))
     print(manager.schedules.fire_due())
     manager.close()
 
