@@ -46,9 +46,17 @@ class Settings(Periodic):
         self.refused = False
 
     def act(self) -> None:
-        """Look once."""
+        """Look once, with little patience: the next look is near."""
+        self.look(STORE_TIME)
+
+    def look(self, timeout: float | None = None) -> None:
+        """Look once; give it up after so many seconds, the store's own time limit if None.
+
+        Raises:
+            StoreUnavailable: Nobody answered in time. What was read last holds.
+        """
         try:
-            paused = run(self._store.settings.paused(timeout=STORE_TIME))
+            paused = run(self._store.settings.paused(timeout=timeout))
         except StoreRefused as error:  # it lacks the right: nobody pauses it, and its jobs run as they always did
             self._interval = REFUSED_EVERY
             if not self.refused:

@@ -99,7 +99,7 @@ class WorkerPool(Endpoint):
         self._manager.executors.check_isolated(self.types)
         self._manager.tracing.look()
         server = self._store.ready()
-        self._parts.settings.act()
+        self._parts.settings.look()
         mine = _Call()
         if self.state != "new" or self._calls.setdefault("start", mine) is not mine:
             raise PoolStateError(f"pool {self.config.name!r} is {self.state}; make a new one")
@@ -250,7 +250,10 @@ class WorkerPool(Endpoint):
         return self._stopped.wait(timeout)
 
     def wait_drained(self, timeout: float | None = None) -> bool:
-        """Wait until a look for due jobs found none while nothing was in flight; return whether one did."""
+        """Wait until a look for due jobs found none while nothing was in flight; return whether one did.
+
+        While all that the pool runs is paused, or it runs nothing, there is nothing to look for: drained as well.
+        """
         return self._parts.fetcher.drained.wait(timeout)
 
     def __enter__(self) -> WorkerPool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 
 from jobpool import Backoff, JobManager, WorkerPool
 from jobpool.backlog import STATES, TypeBacklog
@@ -77,9 +78,13 @@ def test_what_others_wrote_into_the_collection_is_not_counted(make_manager: Make
     manager.create("a")
     jobs.insert_many([{"state": "pending"}, {"state": "pending", "type": 7}, {"lease_until": 1}, {"x": 1}])
     jobs.insert_many([{"lease_until": 1, "type": "a"}, {"lease_until": 1, "type": "a", "state": ["x"]}])
+    late = DatetimeMS(2**60)  # beyond the year 9999
+    jobs.insert_many({"state": state, "type": late} for state in ("pending", "waiting", "failed"))
+    jobs.insert_one({"state": "running", "type": late, "lease_until": datetime.now(UTC)})
+    jobs.insert_one({"state": "pending", "type": "a", "priority": late, "run_at": late})
     backlog = manager.backlog()
     assert dict(backlog.types) == {"a": backlog.of("a")}
-    assert backlog.total.due == 1
+    assert (backlog.total.due, backlog.total.scheduled) == (1, 1), "that one says that it is of this type"
 
 
 def test_jobs_that_wait_for_others_are_counted_by_their_keys(make_manager: MakeManager, jobs: Jobs) -> None:

@@ -316,6 +316,18 @@ def test_a_pool_that_starts_while_all_is_paused_claims_nothing(
     assert set(count.ran.values()) == {1}
 
 
+def test_a_pool_that_starts_is_as_patient_as_with_its_other_calls(
+    manager: JobManager, client: Client, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later look is given up soon, because another one follows."""
+    monkeypatch.setattr(settings, "STORE_TIME", 0.2)
+    paused = manager.pause()
+    slow = {"block_ms": 1000, "times": 1, "collection": f"{database}.jobs.settings"}
+    with fail_command(client, ["find"], **slow) as point, WorkerPool(manager) as pool:
+        assert point.struck >= 1
+        assert pool.paused == paused
+
+
 def test_a_pool_keeps_what_it_knows_while_the_server_is_away(
     proxy: Proxy, make_manager: MakeManager, manager: JobManager, count: Count
 ) -> None:
