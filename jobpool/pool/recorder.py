@@ -146,18 +146,22 @@ class Recorder(Service):
             self._count_completed()
         left: list[Record] = []
         self._look_at = time.monotonic() + LOOK_EVERY
-        while self._completed:
-            record = self._completed[0]
-            try:
-                self._settle(record)
-            except StoreUnavailable as error:
-                if not is_conflict(error):
-                    self._look_at = 0.0  # the pause after an error is enough
-                    self._completed += left
-                    raise
-                left.append(record)
-            del self._completed[0]
-        self._completed = left
+        try:
+            while self._completed:
+                record = self._completed[0]
+                try:
+                    self._settle(record)
+                except StoreUnavailable as error:
+                    if not is_conflict(error):
+                        raise
+                    left.append(record)
+                del self._completed[0]
+        except BaseException:
+            self._look_at = 0.0  # the pause after an error is enough
+            left.append(self._completed.pop(0))  # it is to keep no others waiting next time
+            raise
+        finally:
+            self._completed += left
 
     def _count_completed(self) -> None:
         """Count those that have succeeded for certain, at one look: most have."""

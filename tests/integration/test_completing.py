@@ -15,8 +15,10 @@ from pymongo.errors import PyMongoError
 
 from jobpool import Executor, Job, JobManager, State, WorkerPool, current_job
 from jobpool.embedded import EmbeddedMongo
-from jobpool.errors import InvalidJob, LeaseLost, PoolStateError, StoreUnavailable
+from jobpool.errors import InvalidJob, LeaseLost, PoolStateError, StoreRefused, StoreUnavailable
+from jobpool.pool import recorder
 from jobpool.pool.reaper import reap
+from jobpool.store.apart import CONFLICT
 from jobpool.testing import assert_idempotent, kill_between
 
 from ..conftest import Jobs, MakeManager
@@ -427,6 +429,31 @@ def test_a_transaction_that_is_left_open_holds_up_no_outcome_but_its_own(
         sessions[0].abort_transaction()
         job = manager.wait(id, PATIENCE)
     assert (done(job), bank.moved, [e.type for e in job.errors]) == (AGAIN, 1, ["NotCommitted"])
+
+
+def test_an_error_among_those_who_completed_their_jobs_loses_no_outcome(
+    make_manager: MakeManager, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is left open for a while, the look for another one is refused, and the third is as it should be."""
+    manager = make_manager(executors=executors(bank))
+    jobs = manager.create_many({"type": "transfer", "data": n} for n in range(3)).ids
+    together = threading.Barrier(3)
+    bank.steps["committed"] = lambda: together.wait(PATIENCE)
+    monkeypatch.setattr(manager.store.completing, "completed", lambda claims, timeout=None: set())
+    conflict = StoreUnavailable("open")
+    conflict.kind = CONFLICT
+    errors: list[Exception] = [conflict, StoreRefused("refused"), TypeError("foreign")]
+    settle = recorder.settle
+
+    def settled(*args: Any) -> Any:
+        if errors:
+            raise errors.pop(0)
+        return settle(*args)
+
+    monkeypatch.setattr(recorder, "settle", settled)
+    with WorkerPool(manager, threads=3):
+        assert [done(job) for job in manager.wait_many(jobs, PATIENCE)] == [(State.SUCCEEDED, 1)] * 3
+        until(lambda: counted(manager, "succeeded") == 3, "the pool to know of all of them")
 
 
 @pytest.mark.parametrize("end", ["committed", "aborted"])
