@@ -50,13 +50,16 @@ class Consuming(Looking):
         return None if id is None else self.get(id)
 
     def run_all(self, *types: str) -> int:
-        """Run due jobs in the calling thread until none is due; return how many attempts ran."""
+        """Run due jobs in the calling thread until none is due; return how many attempts ran.
+
+        A pause does not hold it back, but limits do, together with all pools: it
+        does not wait for a place or for the time that a rate asks for, and leaves such jobs pending.
+
+        Args, raises: as `run`. What ran before an error has run.
+        """
         chosen = self.executors.select(types)
         self.store.ready()
-        ran = 0
-        while self._direct.run_one(chosen) is not None:
-            ran += 1
-        return ran
+        return self._direct.run_all(chosen)
 
     def start_watch(self, *types: str, **options: Unpack[PoolOptions]) -> WorkerPool:
         """Start a pool that runs jobs of `types` until `stop_watch`, and return it.

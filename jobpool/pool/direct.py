@@ -11,7 +11,7 @@ from ..errors import LeaseLost, StoreError, StoreUnavailable
 from ..executors import Executor
 from ..names import LISTED, shown
 from ..outcome import Finish, Outcome
-from ..store.claiming import Claimed, Request
+from ..store.claiming import Claimed, ClaimStrategy, Request, Turns
 from . import at_exit
 from .attempt import Engines, run_attempt
 from .cancels import Cancels
@@ -35,6 +35,8 @@ LEASE = 30.0
 REAP_INTERVAL = LEASE / 2
 #: A heartbeat in a call to a server that does not answer is not waited for any longer.
 END_TIME = 2.0
+#: Seconds until gates are tried again that others have locked, at least and at most.
+SHORTEST_WAIT, LONGEST_WAIT = 0.005, 0.1
 
 
 class DirectRuns:
@@ -64,12 +66,30 @@ class DirectRuns:
                 while the lease lasted.
             LeaseLost: The outcome was refused; see the error.
         """
+        request = Request(types, 1, NAME, LEASE)
+        held = self._run_next(types, lambda: self._claim(self._host.store.strategy("single"), request))
+        return None if held is None else held.claim.id
+
+    def run_all(self, types: tuple[str, ...]) -> int:
+        """Run due jobs of `types` until none is due, or none that its limits let through; return how many ran.
+
+        Raises:
+            As `run_one`.
+        """
+        backlog = _Backlog(self._host, types)
+        ran = 0
+        while (held := self._run_next(types, lambda: backlog.next(self._claim))) is not None:
+            ran += 1
+            backlog.freed(held)
+        return ran
+
+    def _run_next(self, types: tuple[str, ...], claim: Callable[[], Claimed]) -> Held | None:
         self._host.executors.check_isolated(types)
         self._host.tracing.look()
         self._keep_house()
-        jobs = holding(self._claim(types), NAME)
+        jobs = holding(claim(), NAME)
         if not jobs and resolve_all(self._host.store):  # there may be no pool that does
-            jobs = holding(self._claim(types), NAME)
+            jobs = holding(claim(), NAME)
         if not jobs:
             return None
         held = jobs[0]
@@ -78,12 +98,11 @@ class DirectRuns:
             self._run(held)
         finally:
             self._drop(held)
-        return held.claim.id
+        return held
 
-    def _claim(self, types: tuple[str, ...]) -> Claimed:
-        strategy = self._host.store.strategy("single")
+    def _claim(self, strategy: ClaimStrategy, request: Request) -> Claimed:
         try:
-            claimed = strategy.claim(Request(types, 1, NAME, LEASE))
+            claimed = strategy.claim(request)
         except StoreError:
             self._host.observer.claimed(NAME, "error", 0, 0, strategy.factor)
             raise
@@ -220,6 +239,42 @@ class DirectRuns:
     def main_thread_ended(self) -> None:
         """End what would keep the process: a script that ran a job need not close its manager."""
         self.close()
+
+
+class _Backlog:
+    """Claims for one call of `run_all`, heeding limits. Threads: one."""
+
+    def __init__(self, host: Host, types: tuple[str, ...]) -> None:
+        self._host = host
+        self._gates = {type: gate for type in types if (gate := host.executors.gate(type)) is not None}
+        plain = tuple(type for type in types if type not in self._gates)
+        self._request = Request(plain, 1, NAME, LEASE, None, self._gates or None)
+        self._gated = host.store.gated()
+        self._strategy = Turns(host.store.strategy("single"), self._gated)
+
+    def next(self, claim: Callable[[ClaimStrategy, Request], Claimed]) -> Claimed:
+        """Claim a job; wait while others have locked a gate, but not for the places and tokens of limits."""
+        pause, gated, unknown = threading.Event(), self._gated, self._strategy.unknown
+        while True:
+            claimed = claim(self._strategy, self._request)
+            if unknown:  # not what was looked for, and to be given back
+                self._host.store.transitions.disown(unknown)
+                unknown.clear()
+            if claimed.documents or not self._gates:
+                return claimed
+            if gated.expired:
+                gated.reopen()
+                reap(self._host.store, self._host.observer)
+            elif gated.busy or not claimed.drained:
+                pause.wait(min(max(gated.again_in, SHORTEST_WAIT), LONGEST_WAIT))
+            else:
+                return claimed
+
+    def freed(self, held: Held) -> None:
+        """Take note that a job which `next` has claimed is held no more."""
+        gate = self._gates.get(held.type)
+        if gate is not None:
+            self._gated.freed(gate.owner, held.document["key"])
 
 
 def _until_known(held: Held, write: Callable[[], R]) -> R:

@@ -138,6 +138,17 @@ async def ensure_indexes(connection: Connection, models: Sequence[IndexModel] = 
     return [model.document["name"] for model in missing]
 
 
+async def await_indexes(connection: Connection, models: Sequence[IndexModel]) -> None:
+    """Create `models`; return when they can be used, also if another pool has begun to build them.
+
+    A list of indexes has those as well that are being built, and no hint may name them.
+
+    Raises: as `ensure_indexes`.
+    """
+    await ensure_indexes(connection, models)
+    await _create(connection, list(models))
+
+
 async def _present(connection: Connection) -> dict[str, Document]:
     with connection.call("indexes", what=f"reading the indexes of {connection.jobs.full_name}"):
         cursor = await connection.driver.call(connection.jobs.list_indexes)

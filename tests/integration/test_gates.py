@@ -30,6 +30,7 @@ from .test_transitions import expire
 Client = MongoClient[dict[str, Any]]
 RULES = {"a": Rule(1, Backoff())}
 NUMBERS = itertools.count()
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def gate(owner: str = "a", *aliases: str, limit: Limit | None = None, key_limit: Limit | None = None) -> Gate:
@@ -579,6 +580,32 @@ def test_what_somebody_else_wrote_in_place_of_a_key_holds_up_nobody(
     assert jobs.count_documents({"state": "succeeded", "key": "x"}) == 2
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [{"type": ["a"]}, {"key": ["x"]}, {"priority": [1, 2]}, {"priority": None}, {"run_at": [PAST]}],
+    ids=["type", "key", "priorities", "null", "run_at"],
+)
+def test_foreign_documents_among_them_hold_up_nobody(
+    manager: JobManager, store: Store, jobs: Jobs, either: None, foreign: dict[str, Any]
+) -> None:
+    """Lists above all: each of their values is in the index, and is found there."""
+    create(manager, 4, "x", "y")
+    made = jobs.find_one({"key": "x"}) or {}
+    bare = {name: value for name, value in made.items() if name != "priority"}
+    others = [{**bare, "_id": "bare"}, {**made, "_id": "two", "priority": [3, 4]}]
+    jobs.insert_many([{**made, "_id": f"foreign{n}", **foreign} for n in range(5)] + others)
+    gated, won = store.gated(), list[str]()
+
+    def all_won() -> bool:
+        claimed = gated.claim(asked(2, gate()))
+        won.extend(document["_id"] for document in claimed.documents)
+        return len([id for id in won if id.startswith("v1:")]) == 8
+
+    until(all_won, "the jobs that are none of them")
+    held = jobs.distinct("_id", {"state": "claimed"})
+    assert sorted(won) == sorted(held)  # nothing was claimed that nobody knows of
+
+
 def test_one_without_a_key_behind_a_large_backlog_is_found(
     manager: JobManager, store: Store, jobs: Jobs, few_are_many: None
 ) -> None:
@@ -630,6 +657,62 @@ def test_a_gate_that_was_forgotten_behind_our_back_is_made_anew(manager: JobMana
     assert gated.claim(request).documents
     gated._gates._gates.delete_many({})
     until(lambda: gated.claim(request).documents, "another claim")
+
+
+def test_a_place_that_becomes_free_while_it_looks_what_is_shut_costs_no_job(
+    manager: JobManager, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread tells of it: at its worst in the middle of the look, behind a claim that won a job."""
+    gated = store.gated()
+
+    class Shut(dict[Any, Any]):
+        def items(self) -> Any:
+            for item in super().items():
+                gated.freed("other", item[0][1])
+                yield item
+
+    create(manager, 1, "x")
+    through = gated._claim
+
+    def claim_and_see_a_place_freed(*args: Any) -> Claimed:
+        claimed = through(*args)
+        full = type("_", (), {"full": True, "until": float("inf"), "busy": False})()
+        gated._shut = Shut({("other", str(n)): full for n in range(3)})
+        gated._freed += 1
+        return claimed
+
+    monkeypatch.setattr(gated, "_claim", claim_and_see_a_place_freed)
+    assert keys_of(gated.claim(asked(1, gate()))) == ["x"]
+
+
+def test_indexes_that_another_pool_is_building_are_waited_for(
+    make_manager: MakeManager, client: Client, jobs: Jobs
+) -> None:
+    manager = make_manager()
+    manager.ensure_indexes()
+    create(manager, 2, "x")
+    point = {"configureFailPoint": "hangAfterStartingIndexBuild"}
+    other, claimer = manager.store.gated(), make_manager().store.gated()
+    won: list[Claimed] = []
+    client.admin.command({**point, "mode": "alwaysOn"})
+    try:
+        builds = threading.Thread(target=lambda: won.append(other.claim(asked(1, gate(limit=Limit(running=2))))))
+        builds.start()
+        until(lambda: "jobpool_holder" in jobs.index_information(), "the build to begin")
+        waits = threading.Thread(target=lambda: won.append(claimer.claim(asked(1, gate(limit=Limit(running=2))))))
+        waits.start()
+        until(lambda: _building(client) >= 2, "the claim to wait for it")
+    finally:
+        client.admin.command({**point, "mode": "off"})
+    builds.join()
+    waits.join()
+    assert len(won) == 2
+
+
+def _building(client: Client) -> int:
+    """Return how many callers wait for an index."""
+    running = client.admin.aggregate([{"$currentOp": {}}, {"$match": {"command.createIndexes": "jobs"}}])
+    return len(list(running))
 
 
 # --- plans -----------------------------------------------------------------------------------

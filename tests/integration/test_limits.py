@@ -241,3 +241,46 @@ def test_the_indexes_for_limits_are_made_with_the_first_claim_that_needs_them(
     manager.create_many({"type": "a", "data": {"tenant": n % 2, "n": n}} for n in range(1500))
     done(jobs, 1501)
     assert manager.ensure_indexes(limits=True) == [] or "jobpool_key" in jobs.index_information()
+
+
+def test_run_all_leaves_what_a_rate_holds_back_and_run_does_not(make_manager: MakeManager, jobs: Jobs) -> None:
+    executor = Executor(nothing, limit=Limit(rate=2, per=86400))
+    manager = make_manager(executors={"a": executor, "b": nothing})
+    manager.create_many({"type": type, "data": n} for type in "ab" for n in range(5))
+    assert (manager.run_all(), jobs.count_documents({"state": "pending", "type": "a"})) == (7, 3)
+    assert manager.run_all() == 0
+    assert manager.run("a") is not None
+
+
+def test_run_all_takes_its_places_one_after_the_other(make_manager: MakeManager, jobs: Jobs) -> None:
+    """Nobody waits for a place that it has given back itself."""
+    manager = make_manager(executors={"a": Executor(nothing, key="tenant", key_limit=Limit(running=1))})
+    manager.create_many({"type": "a", "data": {"tenant": n % 3, "n": n}} for n in range(12))
+    assert manager.run_all() == 12
+
+
+def test_run_all_takes_back_what_a_dead_holder_left(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager(executors={"a": Executor(nothing, limit=Limit(running=1), max_attempts=2, backoff=0)})
+    manager.create_many({"type": "a", "data": n} for n in range(2))
+    assert manager.run_all("a") == 2  # and no reap is due for a while
+    manager.create_many({"type": "a", "data": n} for n in range(10, 13))
+    assert manager.store.gated().claim(asked(1, gate(limit=Limit(running=1)))).documents
+    assert manager.run_all() == 0
+    expire(jobs)
+    assert manager.run_all() == 3
+
+
+def test_callers_of_run_all_and_a_pool_together_run_no_more_than_the_limit_says(
+    make_manager: MakeManager, client: Client, jobs: Jobs
+) -> None:
+    managers = [make_manager(executors={"a": Executor(nothing, limit=Limit(running=2))}) for _ in range(4)]
+    managers[0].create_many({"type": "a", "data": n} for n in range(80))
+    managers[0].start_watch(threads=4)
+    threads = [threading.Thread(target=manager.run_all) for manager in managers[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done(jobs, 80)
+    assert most_held(client, jobs.full_name, by_type)["a"] <= 2
+    assert jobs.count_documents({"attempts": 1}) == 80

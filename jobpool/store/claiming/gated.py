@@ -13,14 +13,14 @@ import pymongo
 from pymongo.client_session import ClientSession
 
 from ...chance import RANDOM
-from ...errors import StoreError, StoreUnavailable
+from ...errors import StoreError, StoreRefused, StoreUnavailable
 from ...limits import Gate, Limit
 from ...logs import bounded_logger_of
 from ..connection import Connection
 from ..documents import Document
 from ..driver import run
 from ..gates import SECTION, GateName, Gates, Holders, Lock, Want
-from ..indexes import LIMIT_INDEXES, ensure_indexes
+from ..indexes import LIMIT_INDEXES, await_indexes, ensure_indexes
 from .claimed import Claimed, Request, Unknown, nothing
 from .keys import MOST_READS, Keys, Slot
 from .window import Window
@@ -41,6 +41,8 @@ PEEKS, SHARE_FULL = 8, 0.2
 FORGETS_EVERY = 6 * 3600.0
 #: Seconds without a look after one that found everything full, while other types have jobs.
 RESTS = 0.05
+#: Whoever wrote a list where a text is to be: it matches what is in it, and is no job of ours.
+_NO_LIST: Document = {"$not": {"$type": "array"}}
 #: The longest sleep for a token (seconds): the limit may be another one by then.
 LONGEST_WAIT = 3600.0
 
@@ -51,6 +53,7 @@ class _Shut:
 
     until: float
     full: bool
+    busy: bool = False  # somebody else has locked it: in a moment it may be open
 
 
 class Gated(Window):
@@ -110,6 +113,11 @@ class Gated(Window):
         return time.monotonic() < self._rests_until
 
     @property
+    def busy(self) -> bool:
+        """Whether somebody else had locked a gate at the last claim: what is due may go through in a moment."""
+        return any(shut.busy for shut in self._shut.copy().values())
+
+    @property
     def again_in(self) -> float:
         """In how many seconds what is held back may go through without a place becoming free; or infinity."""
         opens = (shut.until for shut in self._shut.copy().values() if not shut.full)
@@ -126,13 +134,23 @@ class Gated(Window):
         if not self._ready:
             run(ensure_indexes(self._connection, LIMIT_INDEXES))
         self._ready = False  # an error may say that they were dropped
-        claimed = self._claim(request, request.gates)
+        claimed = self._with_indexes(request, request.gates)
         self._ready = True
         if self._freed != freed:  # while we looked: what was full may not be
-            self._shut = {name: shut for name, shut in self._shut.items() if not shut.full}
+            self._shut = {name: shut for name, shut in self._shut.copy().items() if not shut.full}
             claimed = replace(claimed, drained=claimed.drained and not self.waits)
         self._rests_until = time.monotonic() + RESTS if claimed.drained and not claimed.documents else 0.0
         return claimed
+
+    def _with_indexes(self, request: Request, gates: Mapping[str, Gate]) -> Claimed:
+        """Claim, and once more if another pool was still building the indexes: the server lists those as well."""
+        try:
+            return self._claim(request, gates)
+        except StoreRefused as error:
+            if error.kind != "index":
+                raise
+            run(await_indexes(self._connection, LIMIT_INDEXES))
+        return self._claim(request, gates)
 
     def _open(self) -> None:
         """Forget what was shut and may be open again, and now and then gates that nobody uses."""
@@ -245,7 +263,8 @@ class Gated(Window):
         """Leave gates alone for a moment that others have locked."""
         self._busy_for = min(self._busy_for * 2, BUSY_FOR_MOST) if lock.refused else BUSY_FOR
         for name in lock.refused:
-            self._shut[name] = _Shut(time.monotonic() + self._busy_for * (0.5 + RANDOM.random()), full=False)
+            until = time.monotonic() + self._busy_for * (0.5 + RANDOM.random())
+            self._shut[name] = _Shut(until, full=False, busy=True)
 
     def _count(
         self, quota: Quota, lock: Lock, gates: Mapping[str, Gate], turn: Collection[Slot], session: ClientSession
@@ -303,7 +322,9 @@ class Gated(Window):
         return self._checked(claimed)
 
     def _claimable(self, request: Request) -> Document:
-        filter = super()._claimable(request) | {"key": {"$in": list({slot.key for slot in self._chosen})}}
+        filter = super()._claimable(request)
+        filter["key"] = {"$in": list({slot.key for slot in self._chosen}), **_NO_LIST}
+        filter["type"] |= _NO_LIST
         if self._until is not None:
             in_time = {"$lt": ["$$NOW", self._until]}
             filter["$expr"] = {"$and": [filter["$expr"], in_time]} if "$expr" in filter else in_time

@@ -27,6 +27,8 @@ from .claimed import due
 
 #: Jobs that are looked at in one step.
 STEP = 1000
+#: So many jobs in a row may be foreign to us before a step ends at none of them.
+FOREIGN = 20
 #: Seconds: between two looks at what has become due, and between two steps of the first round and of later ones.
 EVERY, FIRST_ROUND_EVERY, ROUND_EVERY = 0.1, 0.05, 1.0
 #: A job is seen so many seconds after it was due: its insert took that long, or the clock was behind.
@@ -35,7 +37,7 @@ _PENDING = {"state": State.PENDING.value}
 _NAMES = [name for name, _ in CLAIM_KEYS]
 _NO_KEY = {"key": {"$exists": False}}
 #: As well as what somebody else wrote there.
-_NO_USABLE_KEY = {"key": {"$not": {"$type": "string"}}}
+_NO_USABLE_KEY = {"$or": [{"key": {"$not": {"$type": "string"}}}, {"key": {"$type": "array"}}]}
 
 
 class Keying:
@@ -58,10 +60,11 @@ class Keying:
         with self._connection.call("claim", what=f"giving keys to {len(lacking)} jobs"):
             read = self._jobs.find({"_id": {"$in": list(lacking)}, **_PENDING}, {"type": 1, "key": 1, "data": 1})
             found = list(read.batch_size(len(lacking) + 1))
-            keys = {item["_id"]: _key_of(item, gates) for item in found if item["type"] in gates}
+            found = [item for item in found if isinstance(item["type"], str) and item["type"] in gates]
+            keys = {item["_id"]: _key_of(item, gates) for item in found}
             groups: dict[str, list[str]] = defaultdict(list)
             for item in found:
-                if not isinstance(item.get("key"), str) and item["_id"] in keys:
+                if not isinstance(item.get("key"), str):
                     groups[keys[item["_id"]]].append(item["_id"])
             writes = [
                 UpdateMany({"_id": {"$in": ids}, **_PENDING, **_NO_USABLE_KEY}, {"$set": {"key": key}})
@@ -107,9 +110,10 @@ class Keying:
         self._step_at = time.monotonic()
         place = self._places.get(type) or _first_of(type)
         with self._connection.call("claim", what="looking for jobs without a key"):
-            last = next(iter(self._between(place, _behind(type), {}).skip(STEP).limit(1)), None)
-            end = _behind(type) if last is None else [last[name] for name in _NAMES]
-            without = self._between(place, end, _NO_KEY, {"type": 1}).batch_size(STEP + 1)
+            behind = self._between(place, _behind(type), {}).skip(STEP).limit(FOREIGN)
+            last = next((values for item in behind if (values := _place_of(item, type)) is not None), None)
+            end = _behind(type) if last is None else last
+            without = self._between(place, end, _NO_USABLE_KEY, {"type": 1}).batch_size(STEP + 1)
             lacking: dict[str, str] = {item["_id"]: item["type"] for item in without}
         if lacking:
             self.give(lacking, gates)
@@ -141,6 +145,12 @@ def _first_of(type: str) -> list[Any]:
 def _behind(type: str) -> list[Any]:
     """Return the place behind all of them."""
     return [State.PENDING.value, type, MinKey(), MaxKey(), MaxKey()]
+
+
+def _place_of(item: Document, type: str) -> list[Any] | None:
+    """Return the place of a job in the claim index; None if it has several: somebody wrote lists there."""
+    values = [item.get(name) for name in _NAMES]
+    return None if any(isinstance(value, list) for value in values) else [State.PENDING.value, type, *values[2:]]
 
 
 def _key_of(item: Document, gates: Mapping[str, Gate]) -> str:

@@ -120,7 +120,7 @@ class Keys:
         self._ids = {}
         for item in found:
             key = item.get("key") if item["_id"] not in lacking else given.get(item["_id"])
-            if isinstance(key, str):
+            if isinstance(key, str) and isinstance(item["type"], str):
                 self._ids.setdefault(Slot(item["type"], key), []).append(item["_id"])
         return self._ids if len(found) < HEAD else None
 
@@ -165,7 +165,7 @@ class Keys:
             {"$group": {"_id": "$type"}},
         ]
         with self._connection.call("claim", what="looking for types with due jobs"):
-            found = {item["_id"] for item in self._jobs.aggregate(pipeline, hint=CLAIM_INDEX)}
+            found = [item["_id"] for item in self._jobs.aggregate(pipeline, hint=CLAIM_INDEX)]
         return tuple(type for type in types if type in found)
 
     def _rest_of(self, page: Page, type: str, blocked: Callable[[Slot], bool]) -> list[Slot]:
