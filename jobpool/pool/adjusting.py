@@ -9,7 +9,7 @@ from ..config import PoolConfig
 from ..errors import InvalidConfiguration
 from ..hooks import logger_of
 from ..names import LISTED, listed, shown
-from .elsewhere import elsewhere
+from .elsewhere import SLOWEST, elsewhere
 from .host import Host
 from .parts import Parts
 
@@ -27,6 +27,7 @@ class Adjusting:
         self._parts = parts
         self._pool = shown(parts.config.name, LISTED)
         self._thread = f"jobpool-{parts.config.name}-adjusting"
+        self._patience = parts.store.timeout + SLOWEST  # what is given back takes one call
         self._lock = threading.Lock()
 
     @property
@@ -38,7 +39,7 @@ class Adjusting:
     def resize(self, threads: int) -> None:
         """Have so many threads."""
         wanted = replace(self._parts.config, threads=threads)  # checks it
-        before = elsewhere(self._thread, lambda: self._resize(wanted))
+        before = elsewhere(self._thread, lambda: self._resize(wanted), self._patience)
         if threads != before:
             logger.info("pool %s: %d threads instead of %d", self._pool, threads, before)
 
@@ -74,7 +75,7 @@ class Adjusting:
         return self._host.executors.select(types)
 
     def _turned(self, more: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
-        before, now = elsewhere(self._thread, lambda: self._turn(more, gone))
+        before, now = elsewhere(self._thread, lambda: self._turn(more, gone), self._patience)
         if now != before:
             logger.info("pool %s: runs %s now", self._pool, listed(now) or "no type")
         return now

@@ -6,12 +6,16 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ..errors import PoolStateError
 from .flag import Flag
 
 R = TypeVar("R")
 
+#: Seconds beyond what calls of the store may take: a thousand threads begin within one.
+SLOWEST = 10.0
 
-def elsewhere(name: str, work: Callable[[], R]) -> R:
+
+def elsewhere(name: str, work: Callable[[], R], patience: float = SLOWEST) -> R:
     """Call `work`, of the main thread on another one, and return its result or raise its error.
 
     A signal handler runs on top of the main thread: one that stops the pool
@@ -19,7 +23,11 @@ def elsewhere(name: str, work: Callable[[], R]) -> R:
     frame only waits here. Should the handler raise, the work is done all the same.
 
     This may itself be called by a handler, above a frame that is logging, say: so `work`
-    leaves to its caller what takes locks of the host, log lines and metrics.
+    leaves to its caller what takes locks of the host, log lines and metrics. Of others that
+    frame lets go when the handler returns, which it does after `patience` seconds.
+
+    Raises:
+        PoolStateError: It is not done yet, and is gone on with.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -28,7 +36,11 @@ def elsewhere(name: str, work: Callable[[], R]) -> R:
         threading.Thread(target=done.run, name=name).start()
     except RuntimeError:  # there can be no more threads
         return work()
-    done.over.wait()
+    if not done.over.wait(patience):
+        raise PoolStateError(
+            f"not done within {patience:g} s, and still gone on with: this may be a signal handler above a frame "
+            "that holds what is waited for, so it has to return first"
+        )
     if done.error is not None:
         raise done.error
     (result,) = done.results

@@ -281,7 +281,8 @@ class WorkerPool(Endpoint):
 
         Raises:
             PoolStateError: The pool does not run, or stops; or so many threads cannot be
-                started, and it has as many as could be: see `config`.
+                started, and it has as many as could be: see `config`; or it is called by a signal
+                handler above a frame that holds what it waits for, and is gone on with when that returns.
         """
         self._check_process()
         if not self._running:

@@ -371,6 +371,18 @@ def test_a_signal_handler_above_a_log_line_may_change_the_pool(make_manager: Mak
         assert pool.config.threads == 3
 
 
+def test_a_signal_handler_does_not_wait_for_ever_for_the_frame_below_it(manager: JobManager) -> None:
+    with WorkerPool(manager, threads=2) as pool:
+        pool._adjusting._patience = 0.1
+        with pool._parts.workers._seating._lock:  # as `stop` and `gauges` hold it for a moment
+            with pytest.raises(PoolStateError, match="so it has to return first"):
+                pool.resize(5)
+            assert pool.config.threads == 2
+        until(
+            lambda: pool.config.threads == len(threads_of(pool)) == 5, "the change, once the handler has returned"
+        )
+
+
 def test_a_resize_is_in_the_log_once(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "jobpool"), WorkerPool(manager, threads=2) as pool:
         pool.resize(3)
