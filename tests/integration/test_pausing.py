@@ -322,7 +322,7 @@ def test_a_pool_that_starts_is_as_patient_as_with_its_other_calls(
     """A later look is given up soon, because another one follows."""
     monkeypatch.setattr(settings, "STORE_TIME", 0.2)
     paused = manager.pause()
-    slow = {"block_ms": 1000, "times": 1, "collection": f"{database}.jobs.settings"}
+    slow: dict[str, Any] = {"block_ms": 1000, "times": 1, "collection": f"{database}.jobs.settings"}
     with fail_command(client, ["find"], **slow) as point, WorkerPool(manager) as pool:
         assert point.struck >= 1
         assert pool.paused == paused
