@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ..errors import StoreError
+from ..job import Claim
 from ..logs import bounded_logger_of
 from ..names import LISTED, listed, shown
 from ..observer import Observer
@@ -73,9 +74,7 @@ class Heartbeat(Periodic):
         except StoreError:
             self.observer.leases_extended(self._pool, "error", len(jobs))
             raise
-        for held in jobs:
-            if held.claim in extended:
-                held.deadline = sent_at + self._lease
+        self._keep(jobs, extended, sent_at)
         self.observer.leases_extended(self._pool, "extended", len(extended))
         # One that called `complete` meanwhile may just have succeeded: its recorder learns the truth.
         gone = [held for held in jobs if held.claim not in extended and held.completion is None]
@@ -84,19 +83,25 @@ class Heartbeat(Periodic):
     def _extend_apart(self, jobs: list[Held]) -> None:
         """Extend leases of jobs whose executors have called `complete`, unless their transactions are open.
 
-        As long as one is open nobody can take its job away, whatever the lease.
+        As long as one is open nobody can take its job away, whatever the lease; nor
+        when it is committed, however long its executor goes on behind that.
         """
         jobs = [held for held in jobs if not being_completed(held)]
         if not jobs:
             return
         sent_at = time.monotonic()
-        extended = self._store.completing.extend(
-            [held.claim for held in jobs], self._lease, timeout=self._lease / 3
-        )
-        for held in jobs:
-            if held.claim in extended:
-                held.deadline = sent_at + self._lease
+        limit = self._lease / 3
+        extended = self._store.completing.extend([held.claim for held in jobs], self._lease, timeout=limit)
         self.observer.leases_extended(self._pool, "extended", len(extended))
+        self._keep(jobs, extended, sent_at)
+        left = [held.claim for held in jobs if held.claim not in extended]
+        if left:
+            self._keep(jobs, self._store.completing.completed(left, timeout=limit), sent_at)
+
+    def _keep(self, jobs: list[Held], kept: set[Claim], sent_at: float) -> None:
+        for held in jobs:
+            if held.claim in kept:
+                held.deadline = sent_at + self._lease
 
     def _expired(self) -> list[Held]:
         now = time.monotonic()

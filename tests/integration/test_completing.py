@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +18,7 @@ from jobpool import Executor, Job, JobManager, State, WorkerPool, current_job
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidJob, LeaseLost, PoolStateError, StoreRefused, StoreUnavailable
 from jobpool.pool import recorder
+from jobpool.pool.held import Held
 from jobpool.pool.reaper import reap
 from jobpool.store.apart import CONFLICT
 from jobpool.testing import assert_idempotent, kill_between
@@ -429,6 +431,28 @@ def test_a_transaction_that_is_left_open_holds_up_no_outcome_but_its_own(
         sessions[0].abort_transaction()
         job = manager.wait(id, PATIENCE)
     assert (done(job), bank.moved, [e.type for e in job.errors]) == (AGAIN, 1, ["NotCommitted"])
+
+
+def test_an_executor_that_goes_on_behind_its_commit_needs_no_lease(
+    make_manager: MakeManager, bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can take the job away, and so nobody is told that it is lost."""
+    looks: list[Held] = []
+
+    def goes_on(data: Any) -> None:
+        bank.transfer(data)
+        held = current_job()._held
+        lease_ends = held.deadline
+        until(lambda: time.monotonic() > lease_ends + 0.5, "the end of the lease")
+        looks.append(held)
+
+    manager = make_manager(executors={"a": Executor(goes_on)})
+    job = manager.create("a")
+    with WorkerPool(manager, lease=1.0, heartbeat=0.1):
+        until(lambda: counted(manager, "succeeded", "a") == 1, "the outcome")
+    assert manager.get(job.id).state is State.SUCCEEDED
+    assert [held.lost for held in looks] == [False]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_an_error_among_those_who_completed_their_jobs_loses_no_outcome(
