@@ -111,7 +111,9 @@ def _cycle(path: list[str], again: str) -> str:
     some = [shown(id) for id in cycle[:_MOST_SHOWN]]
     if len(cycle) > _MOST_SHOWN:
         some += [f"... ({len(cycle) - 1} jobs in all)", shown(again)]
-    return f"jobs wait for each other, so that none could ever run: {' after '.join(some)}; nothing was created"
+    return (
+        f"jobs wait for each other, so that none could ever run: {' after '.join(some)}; none of them was created"
+    )
 
 
 def waited_for(requests: Collection[Waiting]) -> dict[str, tuple[str, ...]]:

@@ -77,7 +77,7 @@ class Linking:
             missing = [id for id in after[new[0]] if id in lacking]
             raise JobNotFound(
                 f"job {shown(new[0])} is to run after {listed(missing)}: no such job in {self._jobs.full_name}; "
-                "nothing was created"
+                "it was not created: create what it waits for first, or both in one list with create_many"
             )
 
     async def _missing(self, ids: Collection[str], session: Session | None = None) -> list[str]:

@@ -176,9 +176,17 @@ class Schedules:
         return found
 
     async def find(self, name: str) -> Schedule | None:
-        """Return a schedule, the state of its last job left out, or None; call it within `Connection.call`."""
+        """Return a schedule, the state of its last job left out, or None; call it within `Connection.call`.
+
+        Raises:
+            StoreRefused: Somebody broke it.
+        """
         document = await self._call(self._schedules.find_one, {"_id": {"$eq": name}})
-        return None if document is None else to_schedule(document)
+        try:
+            return None if document is None else to_schedule(document)
+        except (TypeError, KeyError) as error:
+            what = f"schedule {shown(name)} in {self._schedules.full_name} was broken by somebody"
+            raise StoreRefused(f"{what} ({error!r}): remove it, and store it again") from None
 
     async def _with_states(self, schedules: Sequence[Schedule]) -> list[Schedule]:
         """Return the schedules with the states that their last jobs are in."""

@@ -43,7 +43,7 @@ def test_a_waiting_job_is_not_claimed(make_manager: MakeManager) -> None:
 
 def test_what_does_not_exist_is_not_waited_for(make_manager: MakeManager) -> None:
     manager = make_manager()
-    with pytest.raises(JobNotFound, match=r"job 'b' is to run after 'a': no such job in .*; nothing was created"):
+    with pytest.raises(JobNotFound, match=r"job 'b' is to run after 'a': no such job in .*; it was not created"):
         manager.create("t", id="b", after=["a"])
     with pytest.raises(JobNotFound, match="'b' is to run after 'a'"):
         manager.create_many([{"type": "t"}, {"type": "t", "id": "b", "after": ["a"]}], batch_size=1)
@@ -81,7 +81,7 @@ def test_the_jobs_of_a_list_may_name_each_other_in_any_order(make_manager: MakeM
 def test_a_circle_is_refused_with_its_members(make_manager: MakeManager) -> None:
     manager = make_manager()
     circle = [{"type": "t", "id": id, "after": [after]} for id, after in ("ab", "bc", "ca")]
-    with pytest.raises(InvalidJob, match="'a' after 'b' after 'c' after 'a'; nothing was created"):
+    with pytest.raises(InvalidJob, match="'a' after 'b' after 'c' after 'a'; none of them was created"):
         manager.create_many([{"type": "t", "id": "x"}, *circle])
     assert manager.count() == 0
 

@@ -687,6 +687,9 @@ def test_foreign_documents_hold_up_nobody(
     assert ids(jobs) == expected("good", due, 1)
     assert "bad last" not in {one.name for one in manager.schedules.list()}
     assert "'bad last' is no schedule that can be read" in caplog.text
+    with pytest.raises(StoreRefused, match=r"'bad last' in .* was broken by somebody .*: remove it, and store it"):
+        manager.schedule("bad last", 3600, "a")
+    assert manager.schedules.remove("bad last")
     assert firings.fire_due() is not None
 
 
