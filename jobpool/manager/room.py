@@ -1,13 +1,14 @@
 """Back-pressure: types whose pending jobs are bounded, and what becomes of jobs for which there is no room.
 
 How many are pending is counted in the store, and not at every create: after a
-count a manager may create a tenth of the room it saw, at most `MOST` jobs and
-for `FRESH` seconds, without counting again.
+count a manager may create a tenth of the room it saw, at most a portion and
+for `FRESH` seconds, without counting again. A portion is `MOST` jobs, or a
+hundredth of the bound if that is more: a count takes 1 s for a million jobs.
 
 How far the bound is overshot: a manager alone never does so, as it knows what
 it has on its way itself. Of the last count that allowed anything, all that was
 pending and its own is within the bound. What others make later comes from
-counts before: at most one portion (`MOST`, or a tenth of the bound) on its way
+counts before: at most one portion (or a tenth of the bound, if that is less) on its way
 for each of their threads or tasks that create, one that is left, and one from
 a count that was under way. So it is at most (threads + 2) * portion for each
 other manager that creates at the same time.
@@ -33,10 +34,12 @@ from ..store.creation import REVIVE
 
 RAISE, WAIT, DROP = "raise", "wait", "drop"
 ON_FULL = (RAISE, WAIT, DROP)
-#: Jobs that may be created after a count at most, and for how many seconds.
+#: Jobs that may be created after a count, if the bound is below ten thousand, and for how many seconds.
 MOST, FRESH = 100, 1.0
 #: Who was told that there is no room takes that for true for so many seconds.
 FULL = 0.1
+#: Both last so many times as long as the count took, if that is longer: producers are not to live from counting.
+AS_LONG = 10
 #: Seconds until jobs on their way are stored or nearly so.
 ARRIVAL = 0.002
 #: Seconds between two looks of who waits for room: the first pause, which doubles, and the longest.
@@ -74,6 +77,7 @@ class Allowance:
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
+        self.portion = max(MOST, bound // 100)
         self._lock = threading.RLock()  # a signal handler may create a job on top of this
         self._left = 0
         self._fresh_until = 0.0
@@ -108,8 +112,8 @@ class Allowance:
         """What `counted` wants to know from before a count."""
         return self._arrived, self._portions
 
-    def counted(self, pending: int, mark: tuple[int, int]) -> bool:
-        """Learn from a count that was begun at `mark`, unless it is overtaken.
+    def counted(self, pending: int, mark: tuple[int, int], took: float = 0.0) -> bool:
+        """Learn from a count that was begun at `mark` and took so many seconds, unless it is overtaken.
 
         Returns: False if there is room, and jobs on their way, which may be counted already, might take it.
         """
@@ -122,9 +126,10 @@ class Allowance:
             left = self._left if now < self._fresh_until else 0
             room = self.bound - pending - self._on_way - (self._arrived - arrived) - left
             if pending >= self.bound and not left:
-                self._full_until = now + FULL
+                self._full_until = now + max(FULL, AS_LONG * took)
             elif room > 0 and not left:
-                self._left, self._fresh_until = min(MOST, max(1, room // 10)), now + FRESH
+                self._left = min(self.portion, max(1, room // 10))
+                self._fresh_until = now + max(FRESH, AS_LONG * took)
                 self._portions += 1
             else:
                 return bool(left)
@@ -249,9 +254,9 @@ class Entrance:
         while not allowance.take():
             if allowance.known_full:
                 return False
-            mark = allowance.mark
+            mark, began = allowance.mark, time.monotonic()
             pending = await self._manager.store.filling.pending(request.type, allowance.bound)
-            if not allowance.counted(pending, mark):
+            if not allowance.counted(pending, mark, time.monotonic() - began):
                 await self._manager.store.driver.pause(ARRIVAL)
         return True
 

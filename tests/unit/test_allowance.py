@@ -18,7 +18,7 @@ def taken(allowance: Allowance) -> int:
 
 @pytest.mark.parametrize(
     ("bound", "pending", "portion"),
-    [(1, 0, 1), (5, 4, 1), (5, 5, 0), (5, 7, 0), (100, 0, 10), (100, 91, 1), (100_000, 0, MOST), (3000, 2500, 50)],
+    [(1, 0, 1), (5, 4, 1), (5, 5, 0), (5, 7, 0), (100, 0, 10), (100, 91, 1), (10_000, 0, MOST), (3000, 2500, 50)],
 )
 def test_a_count_allows_a_tenth_of_the_room(bound: int, pending: int, portion: int) -> None:
     allowance = Allowance(bound)
@@ -26,6 +26,27 @@ def test_a_count_allows_a_tenth_of_the_room(bound: int, pending: int, portion: i
     assert allowance.counted(pending, allowance.mark)
     assert allowance.known_full == (portion == 0)
     assert taken(allowance) == portion
+
+
+def test_of_a_large_bound_a_hundredth_is_allowed_as_counts_take_longer() -> None:
+    allowance = Allowance(1_000_000)
+    allowance.counted(500_000, allowance.mark, took=1.0)
+    assert taken(allowance) == 10_000
+    allowance.give_back(10_000)
+    allowance.counted(999_990, allowance.mark, took=1.0)
+    assert taken(allowance) == 1
+
+
+def test_what_a_count_says_holds_ten_times_as_long_as_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "FRESH", 0.0)
+    monkeypatch.setattr(room, "FULL", 0.0)
+    allowance = Allowance(100)
+    allowance.counted(0, allowance.mark, took=60.0)
+    assert taken(allowance) == 10
+    allowance.counted(100, allowance.mark, took=0.0)
+    assert not allowance.known_full
+    allowance.counted(100, allowance.mark, took=60.0)
+    assert allowance.known_full
 
 
 def test_what_is_on_its_way_takes_room() -> None:
