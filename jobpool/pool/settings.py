@@ -54,16 +54,19 @@ class Settings(Periodic):
 
         Raises:
             StoreUnavailable: Nobody answered in time. What was read last holds.
+            StoreRefused: For want of something else than the right to look: nobody pauses or resumes
+                who lacks that, and it is no error.
         """
         try:
             paused = run(self._store.settings.paused(timeout=timeout))
-        except StoreRefused as error:  # it lacks the right: nobody pauses it, and its jobs run as they always did
+        except StoreRefused as error:
+            if error.kind != "rights":
+                raise
             self._interval = REFUSED_EVERY
             if not self.refused:
-                known = listed(sorted(self._rests())) or "nothing"
                 logger.warning(
-                    "pool %s may not read what is paused, and runs regardless (paused when it could, %s): %s",
-                    *(self._pool, known, error),
+                    "pool %s may not read what is paused, and goes on with what it read last, which is %s: %s",
+                    *(self._pool, listed(sorted(self._rests())) or "nothing", error),
                 )
             self.refused = True
             return

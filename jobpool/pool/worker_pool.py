@@ -295,11 +295,12 @@ class WorkerPool(Endpoint):
         """Run these types as well, from now on; return all that it runs.
 
         Each needs an executor: register one that is missing with
-        `JobManager.executor`. What it runs already stays as it is. An executor may call it.
+        `JobManager.executor`. What it runs already stays as it is. Aliases go with
+        their type, here and in `remove_types`. An executor may call it.
 
         Raises:
             UnknownType: One has no executor here. Nothing was changed.
-            PoolStateError: The pool drains or stops, or has.
+            PoolStateError: The pool drains or stops, or has; or as for `resize`, called by a signal handler.
         """
         self._check_claims("add_types to")
         return self._adjusting.add(types)
@@ -313,7 +314,7 @@ class WorkerPool(Endpoint):
 
         Raises:
             UnknownType: One has no executor here. Nothing was changed.
-            PoolStateError: The pool drains or stops, or has.
+            PoolStateError: The pool drains or stops, or has; or as for `resize`, called by a signal handler.
         """
         self._check_claims("remove_types from")
         return self._adjusting.remove(types)

@@ -393,6 +393,32 @@ def test_a_pool_without_the_right_to_look_says_so_once_and_runs(
     assert any("paused" in line and "'a', 'b'" in line for line in caplog.messages)
 
 
+def test_a_look_that_is_refused_for_another_reason_is_soon_repeated(
+    manager: JobManager, client: Client, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password that is being changed, say: it is no want of a right that stays so."""
+    monkeypatch.setattr(settings, "REFUSED_EVERY", 3600.0)
+    with WorkerPool(manager) as pool:
+        with fail_command(client, ["find"], code=18, collection=f"{database}.jobs.settings"):
+            until(lambda: pool._parts.settings.failing)
+            assert pool.health().is_ready
+        know(pool, paused=manager.pause("a"))
+
+
+def test_a_pool_that_loses_the_right_to_look_keeps_and_says_what_it_read_last(
+    manager: JobManager, count: Count, client: Client, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WorkerPool(manager) as pool, caplog.at_level(logging.INFO, "jobpool"):
+        know(pool, paused=manager.pause("a"))
+        with fail_command(client, ["find"], code=13, collection=f"{database}.jobs.settings"):
+            until(lambda: pool._parts.settings.refused)
+        manager.create("a", "a0")
+        manager.wait(manager.create("b", "b0").id, PATIENCE)
+        assert "a0" not in count.ran
+        assert pool.health().facts == {"paused": "'a'"}
+    assert any("may not read" in line and "which is 'a': " in line for line in caplog.messages)
+
+
 def test_an_alias_is_paused_with_its_type(make_manager: MakeManager, count: Count) -> None:
     producer = make_manager()
     manager = make_manager(executors={"mail": Executor(count, aliases=["post"]), "b": count})
