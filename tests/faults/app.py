@@ -23,7 +23,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from jobpool import Backoff, Executor, JobManager, WorkerPool, current_job
+from jobpool import Backoff, Executor, JobManager, Limit, WorkerPool, current_job
 from jobpool.errors import StoreUnavailable
 from jobpool.signals import Cancel, Retry, Snooze, TimedOut
 
@@ -176,15 +176,21 @@ EXECUTORS: dict[str, tuple[Any, int]] = {
     "stepwise": (stepwise, 2),
     "in_child": (in_child, 2),
     "transferred": (transferred, 4),
+    "tenanted": (work, 3),
 }
 #: Rules of some of them besides attempts and backoff.
 RULES: dict[str, dict[str, Any]] = {
     "hung": {"timeout": 0.5, "grace": 0.3},
     "limited": {"timeout": 1.0, "grace": 1.0},
     "in_child": {"isolation": "process"},
+    "tenanted": {"key": "tenant", "key_limit": Limit(running=1)},
 }
 #: What workers of a run that mixes everything take.
 MIXED = ("once", "twice", "retried", "doomed", "snoozed", "ruled")
+#: The same and what pools have to agree on, or hand over.
+FLOWING = (*MIXED, "transferred", "tenanted")
+#: Of the jobs of limited types.
+TENANTS = 3
 
 
 def make_manager(history: History, database: str, uri: str, **options: Any) -> JobManager:
@@ -295,13 +301,28 @@ def run_creator(options: dict[str, Any]) -> None:
     """Create jobs until SIGTERM; what is not confirmed is repeated, as users should."""
     asked, history, jobs = asked_to_end(), open_history(), manager()
     pause: float = options["pause"]
+    types = FLOWING if options["flow"] else MIXED
     history.say("up")
     for n in itertools.count(options["first"]):
         if asked.wait(pause):
             break
-        type = MIXED[n % len(MIXED)]
+        type = types[n % len(types)]
         batch = [{"type": type, "data": {"n": n * 1000 + m, "ms": n % 30}} for m in range(1 + n % 10)]
-        create_until_known(jobs, history, batch, asked)
+        create_until_known(jobs, history, flowing(batch, n) if options["flow"] else batch, asked)
+
+
+def flowing(batch: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """Return the batch with tenants; of every third one its jobs wait for the first, and the last one for all."""
+    for place, job in enumerate(batch):
+        job["id"] = f"flow {job['data']['n']}"
+        job["data"]["tenant"] = place % TENANTS
+    if n % 3 == 0 and len(batch) > 1:
+        first, *others = batch
+        for job in others:
+            job |= {"after": [first["id"]], "on_failure": "run" if n % 2 else "fail"}
+        if len(others) > 1:
+            others[-1]["after"] = [job["id"] for job in (first, *others[:-1])]
+    return batch
 
 
 def create_until_known(

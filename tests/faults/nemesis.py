@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..waiting import until
+from .app import FLOWING
+from .flow_judge import judge_flow
 from .measures import cancels, executions, longest_gap, outcomes, refused
 from .processes import Program, Run
 from .proxy import FAIR, Weather
@@ -48,6 +50,7 @@ class Nemesis:
             "worker stopped": self._stop_worker,
             "creator killed": self._kill_creator,
             "canceller killed": self._kill_canceller,
+            "type paused": self._pause_type,
             "step-down": self._step_down,
             "member killed": self._kill_member,
             "member restarted": self._restart_member,
@@ -73,6 +76,7 @@ class Nemesis:
         for node in self._replicas.nodes:
             self._heal(node)
         self._replicas.settle()
+        self._run.manager.resume()
         for program in (*self._creators, self._canceller):
             program.end()
         for worker in self._workers:
@@ -82,12 +86,12 @@ class Nemesis:
             worker.end()
 
     def _worker(self) -> Program:
-        pool = {"threads": self._chance.choice([1, 4, 8]), "lease": LEASE, "grace": 2.0}
+        pool = {"threads": self._chance.choice([1, 4, 8]), "lease": LEASE, "grace": 2.0, "types": FLOWING}
         return self._run.worker(wait=False, variables={"FAULTS_TIMEOUT": "3"}, **pool)
 
     def _creator(self) -> Program:
         self._created += 1
-        return self._run.creator(first=self._created * 10_000_000, pause=0.1, wait=False)
+        return self._run.creator(first=self._created * 10_000_000, pause=0.1, flow=True, wait=False)
 
     def _pass(self, seconds: float) -> None:
         at = time.monotonic() + seconds
@@ -117,6 +121,12 @@ class Nemesis:
     def _kill_canceller(self) -> None:
         self._canceller.kill()
         self._canceller = self._run.canceller(seed=self._chance.randrange(10**6), wait=False)
+
+    def _pause_type(self) -> None:
+        type = self._chance.choice(FLOWING)
+        self._run.manager.pause(type)
+        self._pass(self._chance.uniform(0.2, 2.0))
+        self._run.manager.resume(type)
 
     def _step_down(self) -> None:
         self._replicas.step_down()
@@ -214,8 +224,8 @@ def settle(nemesis: Nemesis, run: Run) -> list[Violation]:
     try:
         nemesis.rest()
     except AssertionError as error:
-        return [Violation("I6", "-", str(error)), *run.violations()]
-    return run.violations()
+        return [Violation("I6", "-", str(error)), *run.violations(), *judge_flow(run)]
+    return [*run.violations(), *judge_flow(run)]
 
 
 def summary(args: argparse.Namespace, run: Run, nemesis: Nemesis, violations: list[Violation]) -> str:

@@ -129,9 +129,14 @@ class Run:
         program = self._program(["tests.faults.app", "worker"], options, variables)
         return program.wait_until_up() if wait else program
 
-    def creator(self, *, first: int, pause: float = 0.05, wait: bool = True) -> Program:
-        """Start a process that creates jobs numbered from `first` on, until it is ended."""
-        program = self._program(["tests.faults.app", "creator"], {"first": first, "pause": pause}, None)
+    def creator(self, *, first: int, pause: float = 0.05, flow: bool = False, wait: bool = True) -> Program:
+        """Start a process that creates jobs numbered from `first` on, until it is ended.
+
+        Args:
+            flow: Also jobs that wait for others, have limits, or complete in transactions.
+        """
+        options = {"first": first, "pause": pause, "flow": flow}
+        program = self._program(["tests.faults.app", "creator"], options, None)
         return program.wait_until_up() if wait else program
 
     def canceller(self, *, seed: int, pause: float = 0.1, wait: bool = True) -> Program:
