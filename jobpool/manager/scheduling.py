@@ -178,7 +178,10 @@ class Schedules:
         self._schedules = AsyncSchedules(manager)
 
     def list(self) -> list[Schedule]:
-        """Return snapshots of all schedules, by name."""
+        """Return snapshots of all schedules, by name.
+
+        One that somebody broke in the store is left out; the log has its name.
+        """
         return run(self._schedules.list())
 
     def get(self, name: str) -> Schedule:
