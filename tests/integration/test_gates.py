@@ -592,7 +592,7 @@ def test_foreign_documents_among_them_hold_up_nobody(
     create(manager, 4, "x", "y")
     made = jobs.find_one({"key": "x"}) or {}
     bare = {name: value for name, value in made.items() if name != "priority"}
-    others = [{**bare, "_id": "bare"}, {**made, "_id": "two", "priority": [3, 4]}]
+    others = [{**bare, "_id": "bare"}, {**made, "_id": "two", "priority": [3, 4]}, {**bare, "_id": {"no": "text"}}]
     jobs.insert_many([{**made, "_id": f"foreign{n}", **foreign} for n in range(5)] + others)
     gated, won = store.gated(), list[str]()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,7 +92,7 @@ class Keying:
             since = self._looked_up_to - LATE
             filter = {**due(self._connection, types), "run_at": {"$gt": since, "$lte": now}, **_NO_KEY}
             read = self._jobs.find(filter, {"type": 1}).limit(STEP).batch_size(STEP + 1).hint(CLAIM_INDEX)
-            lacking = {item["_id"]: item["type"] for item in read}
+            lacking = {item["_id"]: item["type"] for item in read if usable(item["_id"])}
         if lacking:
             self.give(lacking, gates)
         if len(lacking) >= STEP:  # more at once than this is for
@@ -114,7 +114,7 @@ class Keying:
             last = next((values for item in behind if (values := _place_of(item, type)) is not None), None)
             end = _behind(type) if last is None else last
             without = self._between(place, end, _NO_USABLE_KEY, {"type": 1}).batch_size(STEP + 1)
-            lacking: dict[str, str] = {item["_id"]: item["type"] for item in without}
+            lacking: dict[str, str] = {item["_id"]: item["type"] for item in without if usable(item["_id"])}
         if lacking:
             self.give(lacking, gates)
         if last is None:
@@ -135,6 +135,11 @@ class Keying:
         """Have the next round begin with the type behind this one."""
         behind = types[(types.index(type) + 1) % len(types)]
         self._places[behind] = _first_of(behind)
+
+
+def usable(id: object) -> bool:
+    """Say whether an id can be looked up; one that somebody else wrote may be a document."""
+    return isinstance(id, Hashable)
 
 
 def _first_of(type: str) -> list[Any]:

@@ -21,7 +21,7 @@ from ..connection import Connection
 from ..documents import Document
 from ..indexes import CLAIM_INDEX, KEY_INDEX
 from .claimed import MAX_TYPES, ORDER, due
-from .keying import Keying
+from .keying import Keying, usable
 
 #: Due jobs in one read: up to there all of them are seen, and so are their keys.
 HEAD = 1000
@@ -114,7 +114,8 @@ class Keys:
         """Return all due jobs by slot, their order that of the claim; None if they are too many."""
         with self._connection.call("claim", what="looking for due jobs of limited types"):
             read = self._jobs.find(due(self._connection, types), {"type": 1, "key": 1}).sort(ORDER)
-            found = list(read.limit(HEAD).batch_size(HEAD + 1).hint(CLAIM_INDEX))
+            listed = list(read.limit(HEAD).batch_size(HEAD + 1).hint(CLAIM_INDEX))
+        found = [item for item in listed if usable(item["_id"])]
         lacking = {item["_id"]: item["type"] for item in found if not isinstance(item.get("key"), str)}
         given = self._keying.give(lacking, gates) if lacking else {}
         self._ids = {}
@@ -122,7 +123,7 @@ class Keys:
             key = item.get("key") if item["_id"] not in lacking else given.get(item["_id"])
             if isinstance(key, str) and isinstance(item["type"], str):
                 self._ids.setdefault(Slot(item["type"], key), []).append(item["_id"])
-        return self._ids if len(found) < HEAD else None
+        return self._ids if len(listed) < HEAD else None
 
     def _in_turn(self, slots: list[Slot]) -> list[Slot]:
         """Return the slots from the one on that follows the last one served."""
@@ -194,7 +195,9 @@ class Keys:
         ]
         with self._connection.call("claim", what="looking for keys with due jobs"):
             found = self._jobs.aggregate(pipeline, hint=KEY_INDEX, batchSize=most + 1)
-            return {item["_id"]: item["id"] for item in found if isinstance(item["_id"], str)}
+            return {
+                item["_id"]: item["id"] for item in found if isinstance(item["_id"], str) and usable(item["id"])
+            }
 
     def served(self, slots: Iterable[Slot]) -> None:
         """Take note that these had their turn."""
@@ -235,7 +238,7 @@ class Keys:
         with self._connection.call("claim", what="looking for due jobs of a key"):
             while True:
                 read = self._jobs.find(filter, {"_id": 1}).sort(ORDER).skip(skipped).limit(most)
-                found = [item["_id"] for item in read.batch_size(most + 1).hint(KEY_INDEX)]
+                found = [id for item in read.batch_size(most + 1).hint(KEY_INDEX) if usable(id := item["_id"])]
                 if found or not skipped:
                     return found
                 skipped = 0
