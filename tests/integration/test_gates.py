@@ -113,6 +113,9 @@ def drain(store: Store, gated: Gated, request: Request, claims: int = 100) -> li
     won = []
     for _ in range(claims):
         claimed = gated.claim(request)
+        while not claimed.documents and gated._keys.unseen:
+            threading.Event().wait(gated.again_in)
+            claimed = gated.claim(request)
         if claimed.documents:
             won.append(claimed)
             finish(store, claimed)

@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from jobpool import AsyncJobManager, Executor, Limit, State
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidJob
+from jobpool.store.claiming import keying, keys
 
 from ..conftest import Jobs, MakeManager
 from ..gates import busiest, by_key, by_type, claimed_at, most_held
@@ -284,3 +285,19 @@ def test_callers_of_run_all_and_a_pool_together_run_no_more_than_the_limit_says(
     done(jobs, 80)
     assert most_held(client, jobs.full_name, by_type)["a"] <= 2
     assert jobs.count_documents({"attempts": 1}) == 80
+
+
+def test_run_all_and_a_burst_worker_end_only_when_all_jobs_have_their_keys(
+    make_manager: MakeManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their producer knew no executor, and they are many: a step of the walk gives keys to one at a time."""
+    for module, name, value in ((keys, "HEAD", 2), (keys, "PAGE", 2), (keying, "STEP", 1)):
+        monkeypatch.setattr(module, name, value)
+    manager = make_manager(executors={"a": Executor(nothing, key="tenant")})
+    producer = make_manager()
+    producer.create_many({"type": "a", "data": {"tenant": "x", "n": n}} for n in range(9))
+    assert manager.run_all() == 9
+    producer.create_many({"type": "a", "data": {"tenant": "x", "n": n}} for n in range(10, 19))
+    pool = manager.start_watch()
+    assert pool.wait_drained(30)
+    assert jobs.count_documents({"state": "succeeded"}) == 18

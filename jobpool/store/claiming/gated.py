@@ -63,7 +63,7 @@ class Gated(Window):
     exact within a key. A claim takes equal shares of the keys whose turn it is.
 
     Attributes:
-        waits: Whether jobs were due that a limit held back when it looked last.
+        waits: Whether jobs were due that a limit held back when it looked last, or that may have no key yet.
         expired: Whether a full gate has a holder whose lease is over: a reap frees its place; then `reopen`.
 
     Threads: one (a pool's fetcher); but for `freed`. `_shut` is a dict whose
@@ -114,8 +114,8 @@ class Gated(Window):
 
     @property
     def busy(self) -> bool:
-        """Whether somebody else had locked a gate at the last claim: what is due may go through in a moment."""
-        return any(shut.busy for shut in self._shut.copy().values())
+        """Whether there may be more in a moment: somebody else has locked a gate, or jobs are to be given keys."""
+        return self._keys.unseen or any(shut.busy for shut in self._shut.copy().values())
 
     @property
     def again_in(self) -> float:
@@ -180,7 +180,7 @@ class Gated(Window):
         claimed = self._through(request, gates, turn) if turn else None
         self._keys.contended = claimed is not None and claimed.conflicts > 0
         held_back += sum(blocked(slot) for slot in slots)
-        self.waits = held_back > 0
+        self.waits = held_back > 0 or self._keys.unseen
         left = len(turn) < len(slots) or (bool(turn) and not self._keys.complete)
         if claimed is None:
             return nothing(drained=not left)

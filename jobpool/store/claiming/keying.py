@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from bson.max_key import MaxKey
@@ -123,6 +124,10 @@ class Keying:
             self._next_after(type, types)
         else:
             self._places[type] = end
+
+    def first_round_goes_on_at(self, types: tuple[str, ...]) -> float:
+        """Return the monotonic instant of the next step of the first round; infinity if it is through."""
+        return inf if self._walked.issuperset(types) else self._step_at + FIRST_ROUND_EVERY
 
     def _between(
         self, first: list[Any], end: list[Any], filter: Document, fields: Document | None = None

@@ -65,7 +65,9 @@ class Keys:
     Attributes:
         complete: Whether the slots that `slots` returned last are all there are; their jobs are known then.
         contended: Whether others take jobs of the same keys; the caller says so.
-        more_at: Monotonic instant of the next page, if none of the keys of this one can be served; or infinity.
+        unseen: Whether there may be due jobs without a key that nobody has looked at yet.
+        more_at: Monotonic instant of the next page, if none of the keys of this one can be served, or of
+            the next look for such jobs; or infinity.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -79,6 +81,7 @@ class Keys:
         self._turn = 0
         self.complete = True
         self.contended = False
+        self.unseen = False
         self.more_at = inf
 
     def slots(self, gates: Mapping[str, Gate], blocked: Callable[[Slot], bool]) -> list[Slot]:
@@ -88,7 +91,7 @@ class Keys:
             StoreUnavailable: Nothing was changed, but for keys that jobs lacked.
         """
         types = self._types_of(gates)
-        self.more_at = inf
+        self.unseen, self.more_at = False, inf
         if time.monotonic() >= self._many_until:
             found = self._all(types, gates)
             if found is not None:
@@ -100,6 +103,8 @@ class Keys:
             self._keying.begin()
         self._keying.newly_due(types, gates)
         self._keying.walk(types, gates)
+        self.more_at = self._keying.first_round_goes_on_at(types)
+        self.unseen = self.more_at < inf
         return self._of_pages(types, blocked)
 
     def _types_of(self, gates: Mapping[str, Gate]) -> tuple[str, ...]:
