@@ -10,7 +10,7 @@ held up by one job is written in short transactions of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..errors import StoreUnavailable
@@ -89,5 +89,10 @@ def without(ids: Iterable[str], others: frozenset[str]) -> tuple[list[str], list
     usual: list[str] = []
     apart: list[str] = []
     for id in ids:
-        (apart if id in others else usual).append(id)
+        (apart if isinstance(id, Hashable) and id in others else usual).append(id)
     return usual, apart
+
+
+def known(ids: Iterable[str]) -> frozenset[str]:
+    """Return those of `ids` that can be remembered; one that somebody else wrote may be a document."""
+    return frozenset(id for id in ids if isinstance(id, Hashable))

@@ -19,7 +19,7 @@ from ..errors import OutcomeRefused, StoreUnavailable
 from ..job import State
 from ..logs import bounded_logger_of
 from ..names import listed, shown
-from .apart import apart, in_parts, possible, waited_in_vain, without
+from .apart import apart, in_parts, known, possible, waited_in_vain, without
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
 from .driver import Session, run
@@ -88,7 +88,7 @@ class Reaping:
                 type = document.get("type")
                 by_type[type if isinstance(type, str) else "?"].append(document["_id"])
             taken = [item for type, ids in by_type.items() for item in self._reap_type(type, ids)]
-            self._blocked = self._blocked.intersection(document["_id"] for document in found)
+            self._blocked = self._blocked & known(document["_id"] for document in found)
             reaped += taken
             if len(found) < ROUND or not taken:
                 return reaped
@@ -124,13 +124,13 @@ class Reaping:
                 return [item for id in ids for item in self._reap_one(type, id)]
 
         taken, blocked = run(in_parts(ids, reap))
-        news = set(blocked) - self._blocked
-        self._blocked = (self._blocked - set(ids)) | set(blocked)
+        news = known(blocked) - self._blocked
+        self._blocked = (self._blocked - known(ids)) | known(blocked)
         if news:
             logger.info(
                 "%d jobs whose leases have run out are written in open transactions and are taken back when those "
                 "end, for that of a process that was killed MongoDB's transactionLifetimeLimitSeconds: %s",
-                *(len(news), listed(sorted(news))),
+                *(len(news), listed(sorted(map(str, news)))),
             )
         return [item for part in taken for item in part]
 

@@ -126,6 +126,18 @@ def test_one_job_that_cannot_be_written_to_does_not_keep_the_others_from_it(
     assert store.reaping.reap() == []
 
 
+@pytest.mark.parametrize("id", [{"no": "text"}, 5, None], ids=str)
+def test_an_id_that_is_no_text_keeps_no_job_from_being_reaped(
+    store: Store, take: TakeOne, manager: JobManager, jobs: Jobs, id: object
+) -> None:
+    claim = take()
+    expire(jobs)
+    jobs.insert_one({**(jobs.find_one() or {}), "_id": id})
+    (reaped,) = store.reaping.reap()
+    assert (reaped.result, reaped.jobs) == ("requeued", 2)
+    assert manager.get(claim.id).state is State.PENDING
+
+
 @pytest.mark.parametrize("kept", [float("nan"), float("inf"), -5, 1e300, "long"])
 def test_nonsense_about_its_retention_does_not_keep_a_job_from_being_reaped(
     store: Store, take: TakeOne, manager: JobManager, jobs: Jobs, kept: object
