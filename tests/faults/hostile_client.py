@@ -23,7 +23,7 @@ _PURPOSES = {
     ("asked_to_end", "find"): "ask",
     ("_read", "find"): "confirm",
     ("reap", "find"): "look for expired",
-    ("_take_back", "update_many"): "reap",
+    ("_statements", "update_many"): "reap",
     ("ensure_indexes", "list_indexes"): "read the indexes",
     ("ensure_indexes", "create_indexes"): "create the indexes",
 }
