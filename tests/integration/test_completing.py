@@ -15,10 +15,10 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from jobpool import Executor, Job, JobManager, State, WorkerPool, current_job
+from jobpool.current import HeldJob
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidJob, LeaseLost, PoolStateError, StoreRefused, StoreUnavailable
-from jobpool.pool import recorder
-from jobpool.pool.held import Held
+from jobpool.pool import completion, recorder
 from jobpool.pool.reaper import reap
 from jobpool.store.apart import CONFLICT
 from jobpool.testing import assert_idempotent, kill_between
@@ -437,7 +437,7 @@ def test_an_executor_that_goes_on_behind_its_commit_needs_no_lease(
     make_manager: MakeManager, bank: Bank, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody can take the job away, and so nobody is told that it is lost."""
-    looks: list[Held] = []
+    looks: list[HeldJob] = []
 
     def goes_on(data: Any) -> None:
         bank.transfer(data)
@@ -467,7 +467,7 @@ def test_an_error_among_those_who_completed_their_jobs_loses_no_outcome(
     conflict = StoreUnavailable("open")
     conflict.kind = CONFLICT
     errors: list[Exception] = [conflict, StoreRefused("refused"), TypeError("foreign")]
-    settle = recorder.settle
+    settle = completion.settle
 
     def settled(*args: Any) -> Any:
         if errors:
