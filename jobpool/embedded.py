@@ -35,6 +35,8 @@ LOG = "mongod.log"
 #: A mongod starts in about a second; a slow disk after a crash may need a journal replay.
 START_TIME = 60.0
 STOP_TIME = 20.0
+#: The ports that `free_port` has returned; the values say who asked first.
+_given: dict[int, object] = {}
 
 #: Ends mongod when the standard input of this shell is closed, which the kernel does
 #: when the process at its other end dies in whatever way. $1 is a directory to remove
@@ -128,7 +130,7 @@ class EmbeddedMongo:
             return self
         binary = find_mongod(self._mongod)
         self._directory = self._make_directory()
-        self._port = self.port or _free_port()
+        self._port = self.port or free_port()
         self._pid = os.getpid()
         self._process = self._launch(binary)
         try:
@@ -295,11 +297,19 @@ def _packaged() -> str | None:
     return None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port that nobody listens on, and that this process did not return before.
+
+    Until somebody listens there the system may give it out again: of the
+    members of a replica set, whose ports are chosen before any runs, two had the same.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        mine = object()
+        if _given.setdefault(port, mine) is mine:  # one step, so that no other thread comes between
+            return port
 
 
 def _read_end(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import PyMongoError
 
-from ..embedded import find_mongod
+from ..embedded import find_mongod, free_port
 from .proof import wait_for
 
 Client = MongoClient[dict[str, Any]]
@@ -39,7 +38,7 @@ class Node:
 
     def __init__(self, directory: Path, options: tuple[str, ...], environment: dict[str, str]) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -223,10 +222,3 @@ def _spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 def _follows(hello: dict[str, Any]) -> bool:
     return bool(hello.get("isWritablePrimary") or (hello.get("secondary") and hello.get("primary")))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

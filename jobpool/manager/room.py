@@ -25,7 +25,7 @@ from math import inf
 from typing import Protocol
 
 from ..chance import RANDOM
-from ..errors import InvalidConfiguration, InvalidJob, QueueFull
+from ..errors import InvalidConfiguration, InvalidJob, QueueFull, StoreRefused
 from ..executors import MAX_PENDING, Executors
 from ..names import check_int, check_name, check_seconds, shown
 from ..request import JobRequest
@@ -245,6 +245,9 @@ class Entrance:
                     places[allowance] += 1
                 piece.append(request)
             await flush()
+        except StoreRefused:
+            _ = self._manager.store  # closed meanwhile, and its client with it: says so
+            raise
         finally:
             piece.clear()
             await flush()  # the places of what was not created

@@ -95,7 +95,17 @@ class Linking:
         Args:
             children: What is stored of them, `_id` and `waits_for` at least.
             session: All is done in its transaction, then.
+
+        Raises:
+            StoreUnavailable: Unknown how far it came. Repeating it is safe.
+            StoreRefused: Not done, for want of the right to update, say. The
+                jobs stand, and pools take these steps after `PATIENCE` seconds.
         """
+        what = f"linking {len(children)} jobs, which are stored, and which pools link some seconds later"
+        with self._connection.call("resolve", what=what, translated=session is None):
+            await self._link(children, session)
+
+    async def _link(self, children: Sequence[Document], session: Session | None) -> None:
         gone: list[str] = []
         parents = dict.fromkeys(id for child in children for id in ids_waited_for(child))
         mark = {"$set": {"followed": ObjectId()}}

@@ -29,7 +29,9 @@ from ..waiting import PATIENCE, until
 
 
 def threads_of_pools() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("jobpool-")}
+    """Return their names, without that of who waits for jobs: it ends by itself some seconds later."""
+    names = {thread.name for thread in threading.enumerate() if thread.name.startswith("jobpool-")}
+    return names - {"jobpool-shared-notifier"}
 
 
 def sample(manager: JobManager, name: str, **labels: str) -> float:
