@@ -574,6 +574,17 @@ def test_jobs_without_a_key_are_given_theirs(manager: JobManager, store: Store, 
     assert jobs.count_documents({"state": "succeeded", "key": "y"}) == 4
 
 
+def test_what_is_given_a_key_while_pages_rest_is_found_at_once(
+    manager: JobManager, store: Store, jobs: Jobs, few_are_many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "RESTS", 1e9)
+    monkeypatch.setattr(keys, "LOOK_AGAIN", 1e9)
+    create(manager, 4, "x", "y")
+    jobs.update_many({}, {"$unset": {"key": ""}})
+    drain(store, store.gated(), asked(3, gate(key_limit=Limit(running=1))))
+    assert jobs.count_documents({"state": "succeeded"}) == 8
+
+
 def test_what_somebody_else_wrote_in_place_of_a_key_holds_up_nobody(
     manager: JobManager, store: Store, jobs: Jobs
 ) -> None:

@@ -45,11 +45,15 @@ class Keying:
     """Finds such jobs and gives them keys. Threads: one (a pool's fetcher); all fields are its own.
 
     Lost replies: everything may be repeated; a job that has a key keeps it.
+
+    Attributes:
+        given: How often keys were given: what was read before does not show them.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._jobs = connection.jobs
+        self.given = 0
         self._looked_at = 0.0
         self._looked_up_to: datetime | None = None
         self._places: dict[str, list[Any]] = {}
@@ -72,6 +76,7 @@ class Keying:
                 for key, ids in groups.items()
             ]
             if writes:
+                self.given += 1
                 self._jobs.bulk_write(writes, ordered=False)
         return keys
 

@@ -101,8 +101,12 @@ class Keys:
         if self.complete:
             self.complete = False
             self._keying.begin()
+        given = self._keying.given
         self._keying.newly_due(types, gates)
         self._keying.walk(types, gates)
+        if self._keying.given != given:  # to those that a page without any has not seen
+            for page in self._pages.values():
+                page.rests_until = 0.0
         self.more_at = self._keying.first_round_goes_on_at(types)
         self.unseen = self.more_at < inf
         return self._of_pages(types, blocked)
