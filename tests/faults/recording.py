@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from jobpool import JobManager, WorkerPool, current_job
@@ -34,7 +35,16 @@ def record(manager: JobManager, history: History) -> JobManager:
     store.cancelling = RecordedCancelling(store.cancelling, history)
     make = store.strategy
     store.strategy = lambda name: RecordedStrategy(make(name), history)
+    make_gated = store.gated
+    store.gated = lambda: _recorded_claims(make_gated(), history)
     return manager
+
+
+def _recorded_claims(gated: Any, history: History) -> Any:
+    """Return the way through the gates with its claims written down; others ask it more than to claim."""
+    real: Any = SimpleNamespace(claim=gated.claim)
+    gated.claim = RecordedStrategy(real, history).claim
+    return gated
 
 
 def executor(history: History, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
