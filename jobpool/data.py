@@ -8,6 +8,7 @@ a depth of 100. Everything else is refused before anything is written.
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime
 from typing import Any
@@ -142,6 +143,31 @@ def _shown(path: str) -> str:
     """Return a path into the data for a message: in one line, and its two ends if it is long."""
     line = repr(path)[1:-1]
     return line if len(line) <= 120 else f"{line[:70]}...{line[-47:]}"
+
+
+_RELAXED = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.RELAXED, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+)
+
+
+def relaxed(value: Any) -> Any:
+    """Return a stored value as plain values of JSON, in MongoDB's relaxed extended JSON; see `from_relaxed`.
+
+    A number that JSON has none for, which only others can have stored, is there as a text in its extended form.
+    """
+    return json.loads(json_util.dumps(value, json_options=_RELAXED))
+
+
+def from_relaxed(text: str) -> Any:
+    """Return the value that a text in extended JSON means: ``{"$date": "2026-11-27T12:00:00Z"}`` is an instant.
+
+    Raises:
+        ValueError: It is no JSON, or an extended value in it is none.
+    """
+    try:
+        return json_util.loads(text, json_options=_RELAXED)
+    except (TypeError, AttributeError, OverflowError, RecursionError, *ENCODING_ERRORS) as error:
+        raise ValueError(str(error)) from error
 
 
 #: Bytes of a job's data, result and checkpoint together; what is left of MongoDB's 16 MiB is for everything else.

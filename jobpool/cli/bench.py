@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..bench import BENCHMARKS
 from ..bench.arguments import within
 from ..errors import InvalidConfiguration
-from . import FAILED, OK, from_environment
+from . import FAILED, OK
+from .options.environment import from_environment
 
 if TYPE_CHECKING:
     from ..bench.results import Results

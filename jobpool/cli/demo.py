@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import from_environment
+from .options.environment import from_environment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

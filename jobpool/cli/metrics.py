@@ -7,7 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import OK, endpoint, from_environment
+from . import OK
+from .options import endpoint
+from .options.environment import from_environment
 from .signals import Interrupts
 
 if TYPE_CHECKING:

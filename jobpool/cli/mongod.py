@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import FAILED, OK, from_environment
+from . import FAILED, OK
+from .options.environment import from_environment
 from .signals import Interrupts
 
 

@@ -6,11 +6,13 @@ import time
 from copy import copy
 from datetime import UTC, datetime
 
+from pymongo.errors import PyMongoError
+
 from ..errors import StoreError, StoreUnavailable, UnsupportedServer
 from ..hooks import logger_of
 from ..names import shown
 from .connection import Connection
-from .indexes import INDEXES, LIMIT_INDEXES, ensure_indexes
+from .indexes import CLAIM_INDEX, INDEXES, LIMIT_INDEXES, ensure_indexes
 from .schema import check_schema
 from .server import Server, clock_offset
 
@@ -44,6 +46,8 @@ class Contact:
         self._failure: StoreError | None = None
         self._failures = 0
         self._warned: set[str] = set()
+        #: False for those who only look: nothing is created then, and a hint may name what is not there.
+        self.creates = True
         self._name = connection.jobs.full_name
         connection.forget = self.forget
 
@@ -108,7 +112,8 @@ class Contact:
         server = Server.of(hello)
         self._connection.learn(server)
         await check_schema(self._connection)  # first: who is too old makes no index either
-        await ensure_indexes(self._connection)
+        if self.creates:
+            await ensure_indexes(self._connection)
         self._warn_of(server, offset)
         return server
 
@@ -131,6 +136,28 @@ class Contact:
         if text not in self._warned:
             self._warned.add(text)
             logger.warning(text, *values)
+
+    async def exists(self) -> bool:
+        """Say whether the collection is there."""
+        jobs = self._connection.jobs
+        with self._connection.call("find", what=f"looking for {self._name}"):
+            names = await self._connection.driver.call(
+                jobs.database.list_collection_names, filter={"name": jobs.name}
+            )
+        return bool(names)
+
+    async def elsewhere(self) -> list[str]:
+        """Return the collections of this server that have jobpool's indexes, as far as this user may know."""
+        call, found = self._connection.driver.call, []
+        with self._connection.call("find", what="looking for collections of jobs", translated=False):
+            try:
+                for database in await call(self._connection.client.list_database_names):
+                    for name in await call(self._connection.client[database].list_collection_names):
+                        if CLAIM_INDEX in await call(self._connection.client[database][name].index_information):
+                            found.append(f"{database}.{name}")
+            except PyMongoError:
+                return found
+        return found
 
     async def ensure_indexes(self, *, limits: bool = False) -> list[str]:
         """Create what is missing of the indexes, those for `limits` too or not; return the names of the new."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 _NAMES = "pass|pwd|token|secret|credential|access_?key|api_?key|authmechanismproperties"
 #: An option whose value nobody should see, with what stands before the value as its first group.
@@ -41,6 +41,14 @@ def _without_odd_ports(rest: str) -> str:
     end = re.search(r"[/?]", rest)
     hosts, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     return re.sub(r"(^|,)([^:,\[]*):(?!\d{1,6}(?:,|$))[^,]*", r"\1\2:***", hosts) + tail
+
+
+def database_in(uri: str) -> str | None:
+    """Return the database that `uri` names behind its hosts, unescaped; None if it names none."""
+    _, separator, rest = uri.partition("://")
+    hosts, slash, tail = rest.rpartition("@")[2].partition("/")
+    name = unquote(re.split(r"[?]", tail, maxsplit=1)[0])
+    return name if separator and hosts and slash and name else None
 
 
 def scrub(text: str, uri: str) -> str:

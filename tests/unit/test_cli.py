@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from jobpool.cli import COMMANDS, USAGE, main
-from jobpool.cli.worker import load_manager
+from jobpool.cli.options.loading import load_manager
 from jobpool.errors import InvalidConfiguration
 
 MODULE = """

@@ -166,5 +166,5 @@ def test_the_parser_sees_what_it_should() -> None:
     """Or the tests above would hold for a package without imports."""
     assert {"errors", "data", "observer", "store.failures"} <= own("store.connection")
     assert "pymongo" in imported("store.connection")
-    assert "manager" in own("cli.worker")  # inside a function
+    assert "manager" in own("cli.options.loading")  # inside a function
     assert "rich.console" in imported("demo.screen")

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from . import from_environment
+from .environment import from_environment
 
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -32,7 +32,7 @@ def _log_format(text: str) -> str:
 
 def log_to_stderr(level: str, log_format: str) -> None:
     """Have this process log on stderr, every record with the job it is of."""
-    from ..job_logs import JobLogFilter, JsonFormatter, TextFormatter
+    from ...job_logs import JobLogFilter, JsonFormatter, TextFormatter
 
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(JobLogFilter())
@@ -44,7 +44,7 @@ def voice(log_format: str, level: int = logging.INFO) -> Callable[[str], None]:
     """Return what says a line to the user, whatever the log level."""
     if log_format != "json":
         return lambda text: print(text, file=sys.stderr)
-    from ..job_logs import JsonFormatter
+    from ...job_logs import JsonFormatter
 
     def say(text: str) -> None:
         record = logging.LogRecord("jobpool.cli", level, __file__, 0, text, None, None)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
-from . import from_environment
+from .environment import from_environment
 
 PASSWORD_VARIABLE = "JOBPOOL_METRICS_PASSWORD"  # noqa: S105
 
@@ -64,7 +64,7 @@ def secured(args: argparse.Namespace) -> Secured:
 
 
 def _password(path: str | None) -> str | None:
-    from ..errors import InvalidConfiguration
+    from ...errors import InvalidConfiguration
 
     given = os.environ.get(PASSWORD_VARIABLE)
     if path is None:

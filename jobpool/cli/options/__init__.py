@@ -1,0 +1,1 @@
+"""Options that several commands share: declared in one place, so that they are the same everywhere."""

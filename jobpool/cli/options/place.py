@@ -1,0 +1,100 @@
+"""Where the jobs are: the options that every command has which looks at a collection."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .environment import from_environment
+
+if TYPE_CHECKING:
+    from ...manager import JobManager
+
+#: Seconds; who sits before a terminal does not wait for a server that is gone as long as a service does.
+TIMEOUT = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--database``, ``--uri``, ``--collection``, ``--manager`` and ``--timeout``."""
+    group = parser.add_argument_group("where the jobs are")
+    group.add_argument(
+        "-d",
+        "--database",
+        default=from_environment("DATABASE"),
+        metavar="NAME",
+        help="their database ($JOBPOOL_DATABASE, else the one that the URI names)",
+    )
+    group.add_argument(
+        "--uri", default=None, metavar="URI", help="of MongoDB ($JOBPOOL_URI, else mongodb://localhost:27017)"
+    )
+    group.add_argument(
+        "--collection",
+        default=from_environment("COLLECTION", "jobs"),
+        metavar="NAME",
+        help="($JOBPOOL_COLLECTION, else jobs)",
+    )
+    group.add_argument(
+        "-m",
+        "--manager",
+        default=from_environment("MANAGER"),
+        metavar="MODULE:MANAGER",
+        help="take a JobManager of yours instead, with what it knows of its executors ($JOBPOOL_MANAGER)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=from_environment("TIMEOUT", str(TIMEOUT)),
+        metavar="SECONDS",
+        help=f"after which a call to MongoDB is given up ($JOBPOOL_TIMEOUT, else {TIMEOUT:g})",
+    )
+
+
+def reader_of(args: argparse.Namespace) -> JobManager:
+    """Return the manager that the options mean, for those who only look: nothing is created, not even an index.
+
+    Raises:
+        InvalidConfiguration: They mean none, or there is no such collection.
+    """
+    from ...errors import InvalidConfiguration
+    from ...store.driver import run
+
+    manager = manager_of(args)
+    contact = manager.store.contact
+    contact.creates = False
+    try:
+        if run(contact.exists()):
+            return manager
+        others = run(contact.elsewhere())
+        there = f"; there are jobs in {', '.join(others[:5])}" if others else ""
+        raise InvalidConfiguration(f"there is no collection {manager.store.name}{there}")
+    except BaseException:
+        manager.close()
+        raise
+
+
+def manager_of(args: argparse.Namespace) -> JobManager:
+    """Return the manager that the options mean; nothing is sent yet. Use it as a context manager.
+
+    Raises:
+        InvalidConfiguration: They mean none.
+    """
+    from ...manager import JobManager
+    from .loading import load_manager
+
+    if args.manager and args.uri is None and not args.database:
+        return load_manager(args.manager)
+    database = args.database or _database_in(args.uri)
+    return JobManager(database, uri=args.uri, collection=args.collection, timeout=args.timeout)
+
+
+def _database_in(uri: str | None) -> str:
+    from ...errors import InvalidConfiguration
+    from ...store.uris import database_in
+
+    named = database_in(uri or from_environment("URI") or "")
+    if named is None:
+        raise InvalidConfiguration(
+            "name the database of the jobs: --database NAME, $JOBPOOL_DATABASE, or a URI with its name, "
+            "mongodb://HOST/NAME"
+        )
+    return named

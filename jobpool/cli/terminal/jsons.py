@@ -1,0 +1,55 @@
+"""Answers as JSON, for ``--json``: one object a line for lists, an indented object for one thing.
+
+Field names are those of the dataclasses that `JobManager` returns. Instants are
+texts in ISO 8601 (UTC, milliseconds), durations seconds. What users stored (data,
+result, checkpoint) is in MongoDB's relaxed extended JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+#: Fields that hold what users stored: they may look like anything.
+STORED = frozenset(("data", "result", "checkpoint"))
+
+
+def plain(value: Any) -> Any:
+    """Return a value of ours as JSON has it. Private fields of dataclasses are left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [one.name for one in fields(value) if not one.name.startswith("_")]
+        return {name: _field(name, getattr(value, name)) for name in names}
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Set):
+        return sorted(map(plain, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _field(name: str, value: Any) -> Any:
+    from ...data import relaxed
+
+    return relaxed(value) if name in STORED else plain(value)
+
+
+def line(value: Any) -> str:
+    """Return a value as one line of JSON."""
+    return json.dumps(plain(value), ensure_ascii=False, separators=(", ", ": "))
+
+
+def whole(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(plain(value), ensure_ascii=False, indent=2)

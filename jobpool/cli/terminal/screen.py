@@ -1,0 +1,160 @@
+"""Tables and lines. With rich on a terminal they have colours and fit its width; in a pipe nothing is cut.
+
+``NO_COLOR`` (https://no-color.org) leaves the colours out.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .words import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: Colours of states, and of what doctors find.
+STYLES = {
+    "pending": "cyan",
+    "waiting": "blue",
+    "claimed": "yellow",
+    "running": "bold yellow",
+    "succeeded": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+    "ok": "green",
+    "warning": "yellow",
+    "problem": "bold red",
+    "skipped": "dim",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Its heading.
+        right: Whether its values stand at its right, as numbers do.
+        optional: Whether it is left out where a terminal is too narrow; the last optional one goes first.
+        least: Characters that it keeps at the least when others need room.
+    """
+
+    name: str
+    right: bool = False
+    optional: bool = False
+    least: int = 6
+
+
+#: Between two columns.
+GAP = 2
+
+
+def say(text: str) -> None:
+    """Write a line to stderr: what is not the answer itself."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write(text: str = "") -> None:
+    """Write a line of the answer to stdout, as it is."""
+    print(text)
+
+
+def console(*, stderr: bool = False) -> Console | None:
+    """Return rich's console if rich is there and a terminal reads it, else None."""
+    if not (sys.stderr if stderr else sys.stdout).isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+def table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to stdout; its values may be foreign texts."""
+    named = [Column(one) if isinstance(one, str) else one for one in columns]
+    cells = [[clean(value) for value in row] for row in rows]
+    terminal = console()
+    if terminal is not None:
+        terminal.print(rich_table(named, cells, terminal.width))
+        return
+    if sys.stdout.isatty():  # without rich
+        named, cells = fitting(named, cells, shutil.get_terminal_size().columns)
+    for row in plain_rows(named, cells):
+        write(row)
+
+
+def plain_rows(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, aligned."""
+    widths = _widths(columns, cells)
+    lines = [[one.name.upper() for one in columns], *cells]
+    return [
+        (" " * GAP)
+        .join(
+            cell.rjust(width) if one.right else cell.ljust(width)
+            for one, cell, width in zip(columns, line, widths, strict=True)
+        )
+        .rstrip()
+        for line in lines
+    ]
+
+
+def rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> Table:
+    """Return the table for a terminal of `width` characters: what has no room is left out, or cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    columns, cells = fitting(columns, cells, width)
+    made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
+    for one in columns:
+        made.add_column(
+            one.name.upper(), justify="right" if one.right else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for row in cells:
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    return made
+
+
+def fitting(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int
+) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns for which there is room, the optional ones only as far as the others have theirs."""
+    kept = list(range(len(columns)))
+    widths = _widths(columns, cells)
+
+    def needed() -> int:
+        bounded = (widths[n] if columns[n].right else min(widths[n], max(columns[n].least, 24)) for n in kept)
+        return sum(bounded) + GAP * (len(kept) - 1)
+
+    for index in reversed(range(len(columns))):
+        if needed() > width and columns[index].optional:
+            kept.remove(index)
+    return [columns[n] for n in kept], [[row[n] for n in kept] for row in cells]
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    rows = [[one.name for one in columns], *cells]
+    return [max(len(row[n]) for row in rows) for n in range(len(columns))]
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Write names and values to stdout, one a line, those of None left out."""
+    shown = [(name, clean(value)) for name, value in pairs if value is not None]
+    width = max((len(name) for name, _ in shown), default=0)
+    terminal = console()
+    for name, value in shown:
+        if terminal is None:
+            write(f"{name:<{width}}  {value}")
+        else:
+            terminal.print(_line(name, value, width), soft_wrap=True)
+
+
+def _line(name: str, value: str, width: int) -> Any:
+    from rich.text import Text
+
+    return Text.assemble((f"{name:<{width}}", "bold"), "  ", (value, STYLES.get(value, "")))
