@@ -27,7 +27,8 @@ def duration(seconds: float) -> str:
         return f"-{duration(-seconds)}"
     if seconds < 10:
         return f"{seconds:.2g}s" if seconds < 1 else f"{seconds:.1f}s".replace(".0s", "s")
-    left, parts = round(seconds), []
+    left = round(seconds)
+    parts: list[str] = []
     for unit, size in _UNITS:
         if left >= size or parts:
             parts.append(f"{left // size}{unit}")
