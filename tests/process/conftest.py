@@ -16,6 +16,7 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..conftest import MakeManager
 from ..waiting import until
+from .cli import Cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,3 +96,9 @@ def manager(make_manager: MakeManager) -> JobManager:
     manager = make_manager()
     manager.ensure_indexes()
     return manager
+
+
+@pytest.fixture
+def cli(server: EmbeddedMongo, database: str, tmp_path: Path) -> Cli:
+    """Run commands on the test's database; see `tests.process.cli`."""
+    return Cli(server.uri, database, tmp_path)
