@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from .backlog import Backlog
+from .backlog import AlivePool, Backlog
 from .dependencies import FAIL, RUN
 from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
@@ -294,6 +294,10 @@ class AsyncJobManager(Common[Core]):
     async def backlog(self) -> Backlog:
         """Count the jobs that are not done with, and the pools that live; see `JobManager.backlog`."""
         return await self._asking.backlog()
+
+    async def pools(self, *, dead: bool = False) -> tuple[AlivePool, ...]:
+        """Return the pools that said lately that they live, of all processes; see `JobManager.pools`."""
+        return await self._asking.pools(dead=dead)
 
     async def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it; see `JobManager.wait`.

@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from .names import check_int, check_name, check_seconds
+
+if TYPE_CHECKING:
+    from .limits import Limit
 
 #: What a job costs a process at the least, whatever its executor does: claiming, handing
 #: over and recording take some 50 us of the interpreter lock, so a pool of no-op jobs runs 20,000 a second.
@@ -33,17 +37,46 @@ class Rate:
     run_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeLimits:
+    """What a pool heeds when it claims jobs of a type; see `Executor`.
+
+    Attributes:
+        limit: Of all jobs of the type, its aliases included.
+        key_limit: Of those of each key.
+        keyed: Whether its jobs have keys that take turns.
+    """
+
+    limit: Limit | None = None
+    key_limit: Limit | None = None
+    keyed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AlivePool:
-    """A pool that said lately that it lives.
+    """A pool, by its own word: it says now and then that it lives, and what it runs.
+
+    What it does not say of itself is None or empty: older versions say less.
 
     Attributes:
         name: The name its user gave it; several may share one.
         host: The machine's name.
         pid: The process on it.
-        types: What it runs.
+        types: What it runs, aliases and what is paused included.
         threads: How many at once.
         rates: By type, how fast it runs them; only what it has run.
+        id: Random, of this very pool; `Job.pool_id` of what it holds.
+        since: When it spoke first, soon after its start (server time).
+        seen_at: When it spoke last: what is here was true then.
+        fresh_until: Until when that may be taken for a sign of life.
+        alive: Whether that was to come when it was looked.
+        version: That of its jobpool.
+        state: ``running``, or ``draining`` when it claims no more.
+        aliases: By alias of a type that it runs, that type.
+        limits: By type (not by alias), what it heeds; only types that have any.
+        busy: Threads that ran an executor at `seen_at`.
+        queued: Jobs that it had claimed and that waited there for a thread.
+        lease: Seconds that its claims last without a heartbeat.
     """
 
     name: str
@@ -52,6 +85,26 @@ class AlivePool:
     types: frozenset[str] = field(repr=False)
     threads: int
     rates: Mapping[str, Rate] = field(repr=False)
+    id: str | None = None
+    since: datetime | None = None
+    seen_at: datetime | None = None
+    fresh_until: datetime | None = None
+    alive: bool = True
+    version: str | None = None
+    state: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Mapping[str, TypeLimits] = field(default_factory=dict, repr=False)
+    busy: int | None = None
+    queued: int | None = None
+    lease: float | None = None
+
+    def owner(self, type: str) -> str:
+        """Return the type of which `type` is an alias there; `type` itself if it is none."""
+        return self.aliases.get(type, type)
+
+    def limits_of(self, type: str) -> TypeLimits | None:
+        """Return what the pool heeds when it claims jobs of `type`; None if nothing."""
+        return self.limits.get(self.owner(type))
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class Job(Waitable):
         stuck: Where the last attempt was that got stuck; stays when that or a later
             attempt ends, and is gone when the job is revived. None if none did, or
             if it could not be stored.
+        pool: The name of the pool that holds it, or held it when it ended.
+        pool_id: The id of that very pool; see `AlivePool.id`. None if it is not known.
         timeout: Seconds that an attempt may take, if the job was created with its own.
         snoozes: How often it was put off by its executor.
         progress: How far the last attempt is, or was, by its own word.
@@ -146,6 +148,7 @@ class Job(Waitable):
     expire_at: datetime | None = None
     result_until: datetime | None = None
     key: str | None = None
+    pool_id: str | None = None
     after: tuple[str, ...] = field(default=(), repr=False)
     waits_for: tuple[str, ...] = field(default=(), repr=False)
     on_failure: str = "fail"

@@ -8,7 +8,7 @@ from datetime import datetime
 from math import inf
 from typing import Protocol, TypedDict, Unpack
 
-from ..backlog import Backlog
+from ..backlog import AlivePool, Backlog
 from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
 from ..executors import Executors
 from ..job import Job, State
@@ -85,6 +85,10 @@ class Asking:
     async def backlog(self) -> Backlog:
         """Count the jobs that are not done with; no index is created."""
         return await self._manager.store.census.backlog(owner=self._manager.executors.owner)
+
+    async def pools(self, *, dead: bool) -> tuple[AlivePool, ...]:
+        """Return the pools that live, and those that died lately if asked for; nothing is created."""
+        return await self._manager.store.presence.pools(dead=dead)
 
     async def wait(self, id: str, timeout: float | None) -> Job:
         """Wait until a job is final and return it: looks with pauses in between, for those without threads."""

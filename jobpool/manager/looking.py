@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 
-from ..backlog import Backlog
+from ..backlog import AlivePool, Backlog
 from ..errors import InvalidJob
 from ..job import Job, State
 from ..names import MAX_ID, check_name
@@ -75,6 +75,22 @@ class Looking(Base):
             StoreRefused: The collection lacks jobpool's indexes.
         """
         return run(self._asking.backlog())
+
+    def pools(self, *, dead: bool = False) -> tuple[AlivePool, ...]:
+        """Return the pools that said lately that they live, of all processes and hosts.
+
+        A pool speaks every 15 s, and when it changes; what it says of itself, and its
+        life, may be as old as `AlivePool.seen_at`. One that is killed counts as alive for up to 35 s.
+        `run` and `run_all` are no pools.
+
+        Args:
+            dead: Those as well that ended without a word, `AlivePool.alive` false: they are
+                remembered for about a day. Who spoke last comes first.
+
+        Raises:
+            StoreUnavailable: Nothing is known.
+        """
+        return run(self._asking.pools(dead=dead))
 
     def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it.

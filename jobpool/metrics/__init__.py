@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Info
 from prometheus_client.exposition import choose_encoder
 
 from ..backlog import Backlog
 from ..errors import InvalidConfiguration
+from ..installed import version
 from ..observer import Observer, PoolGauges
 from .buckets import Buckets, buckets_of
 from .cluster import ClusterView
@@ -60,7 +60,7 @@ class Metrics(Observer):
         self.store = StoreFamilies(families)
         self._gauges = pool_gauges(registry)
         registry.register(BusySeconds(self._busy_seconds))
-        Info("jobpool_build", "The installed version.", registry=registry).info({"version": _version()})
+        Info("jobpool_build", "The installed version.", registry=registry).info({"version": version()})
         self._cluster = ClusterView(self._type)
         registry.register(self._cluster)
 
@@ -260,14 +260,6 @@ def _unlock() -> None:
 
 
 os.register_at_fork(after_in_child=_unlock)
-
-
-@cache  # it is read from a file, and a process may be out of descriptors when it makes another manager
-def _version() -> str:
-    try:
-        return version("jobpool")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 __all__ = ["MAX_ERRORS", "MAX_TYPES", "OTHER", "Buckets", "Metrics", "Registry", "quantiles"]

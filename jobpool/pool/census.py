@@ -13,8 +13,8 @@ from ..logs import bounded_logger_of
 from ..names import LISTED, shown
 from ..observer import Observer
 from ..store import Store
+from ..store.cards import PoolCard
 from ..store.driver import run
-from ..store.presence import PoolCard
 from .service import LONGEST_JITTER, Periodic, jitter
 
 logger = bounded_logger_of(__name__)

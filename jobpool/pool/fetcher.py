@@ -73,6 +73,7 @@ class Fetcher(Service):
         idle: Callable[[], None],
         pushed_since: Callable[[], datetime | None],
         middleware: Chain | None = None,
+        holder: str = "",
     ) -> None:
         super().__init__(f"{config.name}-fetcher", observer, store.trouble)
         self.waiting = False
@@ -97,6 +98,7 @@ class Fetcher(Service):
         self._idle = idle
         self._pushed_since = pushed_since
         self._middleware = middleware
+        self._holder = holder
         self._gated = store.gated()
         self._strategy = Turns(store.strategy(config.strategy), self._gated)
         self._for_news = Turns(store.strategy("single"), self._gated)
@@ -251,7 +253,7 @@ class Fetcher(Service):
         strategy = self._for_news if self._for_one else self._strategy
         self._singles = max(0, self._singles - 1)
         starts = served.rules if room.starts else None
-        request = Request(served.plain, room.jobs, config.name, config.lease, starts, served.gates)
+        request = Request(served.plain, room.jobs, config.name, config.lease, starts, served.gates, self._holder)
         began = time.monotonic()
         try:
             claimed = strategy.claim(request)

@@ -7,9 +7,12 @@ import secrets
 import socket
 from dataclasses import replace
 
+from ..backlog import TypeLimits
 from ..config import PoolConfig
+from ..executors import Executors
+from ..installed import version
 from ..observer import PoolGauges
-from ..store.presence import PoolCard
+from ..store.cards import PoolCard
 from .attempt import Engines
 from .cancels import Cancels
 from .census import Census
@@ -47,6 +50,7 @@ class Parts:
 
     def __init__(self, host: Host, config: PoolConfig, types: tuple[str, ...]) -> None:
         name, store, observer = config.name, host.store, host.observer
+        self.id = secrets.token_hex(6)
         self.config = config
         self.store = store
         self.wakeups = host.wakeups
@@ -89,12 +93,12 @@ class Parts:
             name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
         )
         self.reaper = Reaper(name, store, config.reap_every, observer, results=lambda: self.serving.now.results)
-        card = _card(config, types)
+        card = _card(self.id, config, types)
         self.census = Census(
             name,
             store,
             observer,
-            card=lambda: self._said(card),
+            card=lambda: self._said(card, host.executors),
             interval=config.backlog_interval,
             types=self._types,
             owner=host.executors.owner,
@@ -122,6 +126,7 @@ class Parts:
             idle=host.wakeups.idle,
             pushed_since=host.wakeups.pushing_since,
             middleware=host.middleware,
+            holder=self.id,
         )
         self.settings = Settings(name, store, observer, self.serving, self.turned)
         self.held.on_gone = self.fetcher.freed
@@ -151,10 +156,20 @@ class Parts:
         woken = self.fetcher
         return Listener(self.serving, lambda: woken.waiting, lambda: woken.wake(source), self.scheduler.wake)
 
-    def _said(self, card: PoolCard) -> PoolCard:
+    def _said(self, card: PoolCard, executors: Executors) -> PoolCard:
         """Return the card as it is now. Threads: the census, as `rates` are counted from one call to another."""
-        rates = self.recorder.tally.rates()
-        return replace(card, types=self._types(), threads=self.workers.threads, rates=rates)
+        types = self._types()
+        return replace(
+            card,
+            types=types,
+            threads=self.workers.threads,
+            rates=self.recorder.tally.rates(),
+            state="draining" if self.fetcher.stopping else "running",
+            aliases={type: owner for type in types if (owner := executors.owner(type)) != type},
+            limits=_limits(executors, types),
+            busy=self.workers.busy,
+            queued=self._waiting(),
+        )
 
     def _types(self) -> tuple[str, ...]:
         return self.serving.now.types
@@ -190,12 +205,22 @@ class Parts:
         )
 
 
-def _card(config: PoolConfig, types: tuple[str, ...]) -> PoolCard:
+def _limits(executors: Executors, types: tuple[str, ...]) -> dict[str, TypeLimits]:
+    gates = {gate.owner: gate for type in types if (gate := executors.gate(type)) is not None}
+    return {
+        owner: TypeLimits(limit=gate.limit, key_limit=gate.key_limit, keyed=gate.keys is not None)
+        for owner, gate in gates.items()
+    }
+
+
+def _card(id: str, config: PoolConfig, types: tuple[str, ...]) -> PoolCard:
     return PoolCard(
-        id=secrets.token_hex(12),
+        id=id,
         name=config.name,
         host=socket.gethostname(),
         pid=os.getpid(),
         types=types,
         threads=config.threads,
+        version=version(),
+        lease=config.lease,
     )

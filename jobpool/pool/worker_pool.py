@@ -157,6 +157,7 @@ class WorkerPool(Endpoint):
             self._life = "draining"
         self._manager.wakeups.remove(self._parts.listener)
         self._parts.fetcher.stop()
+        self._parts.census.card_changed()
         ended = not self._started or self._parts.fetcher.join(remaining(deadline))
         return ended and self._parts.held.wait_empty(deadline)
 
@@ -327,6 +328,11 @@ class WorkerPool(Endpoint):
         if self._stopped.is_set():
             return "stopped"
         return "stopping" if "stop" in self._calls else self._life
+
+    @property
+    def id(self) -> str:
+        """Random, of this very pool: under it others find it; see `JobManager.pools` and `Job.pool_id`."""
+        return self._parts.id
 
     @property
     def config(self) -> PoolConfig:

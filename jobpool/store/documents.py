@@ -25,6 +25,8 @@ CLAIM_FIELDS = dict.fromkeys(
     1,
 )
 
+#: In the token of a claim, between the id of the pool that holds it and what is random.
+HOLDER_END = "."
 MAX_ERRORS = 10  # a job that fails a thousand times must not outgrow 16 MiB
 #: What a job that is pending again must not carry over from its last claim.
 CLAIM_MARKS = ("claim", "pool", "lease_until")
@@ -116,6 +118,7 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         error_count=document.get("error_count", 0),
         stuck=_to_stuck(stuck) if stuck else None,
         pool=document.get("pool"),
+        pool_id=holder_of(document.get("claim")) if "pool" in document else None,
         lease_until=document.get("lease_until"),
         timeout=document.get("timeout"),
         snoozes=document.get("snoozes", 0),
@@ -133,6 +136,12 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         on_failure=document.get("on_failure", FAIL),
         created=created,
     )
+
+
+def holder_of(token: object) -> str | None:
+    """Return the id of the pool whose claim carries this token; None if it names none, as older ones do."""
+    holder, end, _ = token.partition(HOLDER_END) if isinstance(token, str) else ("", "", "")
+    return holder if end and holder else None
 
 
 def state_of(name: str) -> State:

@@ -6,43 +6,20 @@ taken for alive until what it said last is not fresh any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ..backlog import AlivePool, Rate
+from pymongo import DESCENDING
+
+from ..backlog import AlivePool
+from .cards import PoolCard, pool_of, said_by
 from .connection import Connection
-from .documents import Document
 
 #: The collection is that of the jobs with this behind its name.
 SUFFIX = ".pools"
 #: What pools said that were killed is kept for so long, for those who ask what became of them.
 KEPT = timedelta(days=1)
-#: A rate, or a run time in seconds, above this is nonsense, and the sums of such have no end.
-MOST = 1e12
-
-
-@dataclass(frozen=True, slots=True)
-class PoolCard:
-    """What a pool says of itself.
-
-    Attributes:
-        id: Random, of this very pool.
-        name: The name its user gave it.
-        host: The machine's name.
-        pid: The process on it.
-        types: What it runs.
-        threads: How many at once.
-        rates: By type, how fast it runs them.
-    """
-
-    id: str
-    name: str
-    host: str
-    pid: int
-    types: tuple[str, ...]
-    threads: int
-    rates: Mapping[str, Rate] = field(default_factory=dict, repr=False)
+#: Pools that are shown at most, those that spoke last first: where all are killed a day brings many dead ones.
+MOST_SHOWN = 2000
 
 
 class Presence:
@@ -63,20 +40,7 @@ class Presence:
         """
         with self._connection.call("announce", what="saying that a pool lives"):
             now = self._connection.clock.now()
-            said = {
-                "name": card.name,
-                "host": card.host,
-                "pid": card.pid,
-                "types": list(card.types),
-                "threads": card.threads,
-                # Not by type as keys: a type may hold dots and dollars.
-                "rates": [
-                    {"type": type, "per_second": rate.per_second, "run_seconds": rate.run_seconds}
-                    for type, rate in card.rates.items()
-                ],
-                "seen_at": now,
-                "fresh_until": now + timedelta(seconds=fresh_for),
-            }
+            said = {**said_by(card), "seen_at": now, "fresh_until": now + timedelta(seconds=fresh_for)}
             update = {"$set": said, "$setOnInsert": {"since": now}}
             if self._pools.update_one({"_id": card.id}, update, upsert=True).upserted_id is not None:
                 self._pools.delete_many({"fresh_until": {"$lt": now - KEPT}})
@@ -88,36 +52,27 @@ class Presence:
 
     async def alive(self) -> tuple[AlivePool, ...]:
         """Return the pools that said lately that they live; to be called within a call of the connection."""
-        call = self._connection.driver.call
-        cursor = self._pools.find({"fresh_until": {"$gte": await self._connection.now()}})
-        return tuple(map(_alive, await call(cursor.to_list)))
+        now = await self._connection.now()
+        cursor = self._pools.find({"fresh_until": {"$gte": now}})
+        return tuple(pool_of(said, now) for said in await self._connection.driver.call(cursor.to_list))
+
+    async def all(self) -> tuple[AlivePool, ...]:
+        """Return them, and those that died without a word within a day or so, who spoke last first.
+
+        At most `MOST_SHOWN`; to be called within a call of the connection.
+        """
+        now = await self._connection.now()
+        cursor = self._pools.find().sort("fresh_until", DESCENDING).limit(MOST_SHOWN)
+        return tuple(pool_of(said, now) for said in await self._connection.driver.call(cursor.to_list))
+
+    async def pools(self, *, dead: bool) -> tuple[AlivePool, ...]:
+        """Return the pools alive, and dead ones that are remembered if asked for; nothing is created.
+
+        Raises:
+            StoreUnavailable: Nothing is known.
+        """
+        with self._connection.call("find", what="reading which pools there are"):
+            return await (self.all() if dead else self.alive())
 
 
-def _alive(said: Document) -> AlivePool:
-    """Return the pool that a document tells of; older ones know less of themselves, and others may write there."""
-    types, rates = said.get("types"), said.get("rates")
-    return AlivePool(
-        name=str(said.get("name", "")),
-        host=str(said.get("host", "")),
-        pid=_whole(said.get("pid"), 0),
-        types=frozenset(type for type in types if isinstance(type, str))
-        if isinstance(types, list)
-        else frozenset(),
-        threads=_whole(said.get("threads"), 1),
-        rates=dict(filter(None, map(_rate, rates))) if isinstance(rates, list) else {},
-    )
-
-
-def _rate(said: object) -> tuple[str, Rate] | None:
-    if not isinstance(said, dict) or not isinstance(type := said.get("type"), str):
-        return None
-    per_second, run_seconds = _seconds(said.get("per_second")), _seconds(said.get("run_seconds"))
-    return None if per_second is None or run_seconds is None else (type, Rate(per_second, run_seconds))
-
-
-def _whole(value: object, least: int) -> int:
-    return max(value, least) if isinstance(value, int) else least
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 <= value <= MOST else None  # false for NaN
+__all__ = ["KEPT", "SUFFIX", "PoolCard", "Presence"]

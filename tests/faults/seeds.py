@@ -63,7 +63,7 @@ def attempt_for_token_unreplicated() -> None:
     from jobpool.store.claiming import batch, single
 
     for strategy in (batch, single):
-        strategy.new_token = lambda: "1"  # type: ignore[attr-defined]
+        strategy.new_token = lambda holder: "1"  # type: ignore[attr-defined]
     common.write_concern_of = lambda asked: WriteConcern(1)  # type: ignore[attr-defined]
 
 

@@ -18,6 +18,7 @@ LAYERS = [
     *(
         "chance",
         "errors",
+        "installed",
         "names",
         "data",
         "ids",

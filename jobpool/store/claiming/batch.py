@@ -59,7 +59,7 @@ class Batch(ClaimStrategy):
         follows in any case tells what is. What happens behind that read, or
         if it is never answered, is returned by the lease, or is to be disowned.
         """
-        token = new_token()
+        token = new_token(request.holder)
         deadline = lease_deadline(request)
         try:
             won, failure = self._update(request, ids, token)

@@ -30,7 +30,7 @@ from ...executors import Executor
 from ...job import State
 from ...limits import Gate
 from ..connection import Connection
-from ..documents import Document
+from ..documents import HOLDER_END, Document
 from ..indexes import CLAIM_INDEX
 
 #: The most types in one candidate read: each is one range of the index that the server merges.
@@ -75,6 +75,7 @@ class Request:
         starts: To have the jobs started as well, the rules of all types; None only claims them.
         gates: What else is claimed, by type, and what has to be heeded of it; see `Turns`. The strategies
             for one kind of types only do not look at it.
+        holder: The id of the pool, of which its claims tell those who look; empty for who has none.
     """
 
     types: tuple[str, ...]
@@ -83,6 +84,7 @@ class Request:
     lease: float
     starts: Mapping[str, Rule] | None = None
     gates: Mapping[str, Gate] | None = None
+    holder: str = ""
 
     @property
     def state(self) -> State:
@@ -267,9 +269,12 @@ def _literal(value: float | Delays | None) -> Document:
     return {"$literal": value.numbers() if isinstance(value, Delays) else value}
 
 
-def new_token() -> str:
-    """Return a token that no other claim has: random, so that not even a rolled-back claim shares it."""
-    return secrets.token_hex(12)
+def new_token(holder: str = "") -> str:
+    """Return a token that no other claim has: random, so that not even a rolled-back claim shares it.
+
+    It names its holder, if that has an id; see `documents.holder_of`.
+    """
+    return f"{holder}{HOLDER_END}{secrets.token_hex(8)}" if holder else secrets.token_hex(12)
 
 
 def lease_deadline(request: Request) -> float:

@@ -40,7 +40,7 @@ class Single(ClaimStrategy):
         return self._claim_of(request, types) if types else nothing()
 
     def _claim_of(self, request: Request, types: tuple[str, ...]) -> Claimed:
-        token = new_token()
+        token = new_token(request.holder)
         try:
             with self._connection.call("claim", what="claiming a job"):
                 filter = claimable(self._connection, replace(request, types=types))
