@@ -109,7 +109,7 @@ def _keeps_failed(request: JobRequest, executors: Executors | None) -> float | N
     return None if retention is None else retention.failed
 
 
-def _requested(job: JobLike, manager: Producer) -> JobRequest:
+def requested(job: JobLike, manager: Producer) -> JobRequest:
     """Return the request that a mapping means, its data checked if their executor is known here."""
     return request_of(manager.executors.stored_job(job), manager.data_limit)
 
@@ -149,7 +149,7 @@ class Creating:
         if fields:
             raise InvalidJob(f"with mappings, put {', '.join(sorted(fields))} into them")
         jobs = [type] if data is None and not more else [type, data, *more]
-        requests = [_requested(job, self._manager) for job in jobs]  # all checked before one is stored
+        requests = [requested(job, self._manager) for job in jobs]  # all checked before one is stored
         created = [await self._create(request, on_duplicate, session, full) for request in requests]
         return created[0] if len(jobs) == 1 else created
 
@@ -248,7 +248,7 @@ class Creating:
         listed: list[JobLike] = list(jobs) if isinstance(jobs, Iterable) else [job async for job in jobs]
         ids: list[str] = []
         for start in range(0, len(listed), CREATE_BATCH):
-            ids += [_requested(job, self._manager).job_id for job in listed[start : start + CREATE_BATCH]]
+            ids += [requested(job, self._manager).job_id for job in listed[start : start + CREATE_BATCH]]
             await self._manager.store.driver.pause(0)
         executors, limit = self._manager.executors, self._manager.data_limit
         callback = callback_of(then, ids, on_failure, executors, limit)
@@ -323,7 +323,7 @@ class Batches:
         requests: list[JobRequest] = []
         try:
             for job in jobs:
-                requests.append(_requested(job, self._manager))
+                requests.append(requested(job, self._manager))
         except InvalidJob as error:
             stored = len(self._ids)
             place = (stored if first is None else first) + len(requests)
