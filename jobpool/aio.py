@@ -15,10 +15,12 @@ from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
+from .manager.overseeing import Overseer
 from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
 from .metrics import Buckets, Registry
 from .middleware import Middleware
+from .overview import Activity, FailedJob, Held, RunningJob, Stats, TypeOverview
 from .pauses import Paused
 from .schedules import LAST, Schedule
 from .store.cancelling import Cancelled
@@ -298,6 +300,30 @@ class AsyncJobManager(Common[Core]):
     async def pools(self, *, dead: bool = False) -> tuple[AlivePool, ...]:
         """Return the pools that said lately that they live, of all processes; see `JobManager.pools`."""
         return await self._asking.pools(dead=dead)
+
+    async def stats(self, *, ended: bool = False) -> Stats:
+        """Count the jobs, the pools, and what the collection takes; see `JobManager.stats`."""
+        return await Overseer(self).stats(ended=ended)
+
+    async def types(self) -> tuple[TypeOverview, ...]:
+        """Return the types that have jobs not done with, or a pool alive, or a pause; see `JobManager.types`."""
+        return await Overseer(self).types()
+
+    async def held(self) -> tuple[Held, ...]:
+        """Count what pools hold, by pool and type; see `JobManager.held`."""
+        return await Overseer(self).held()
+
+    async def running(self, *, limit: int = 20) -> list[RunningJob]:
+        """Return the jobs that have run longest; see `JobManager.running`."""
+        return await Overseer(self).running(limit)
+
+    async def recent_failures(self, *, limit: int = 20) -> list[FailedJob]:
+        """Return the jobs that failed last; see `JobManager.recent_failures`."""
+        return await Overseer(self).recent_failures(limit)
+
+    async def activity(self, *, limit: int = 20, since: datetime | None = None) -> Activity:
+        """Look at what goes on, cheaply; see `JobManager.activity`."""
+        return await Overseer(self).activity(limit=limit, since=since)
 
     async def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it; see `JobManager.wait`.

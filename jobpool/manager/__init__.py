@@ -10,12 +10,13 @@ from ..store.driver import run
 from .changing import Changing
 from .common import MIB
 from .consuming import Consuming
+from .overseeing import Overseeing
 from .producing import CREATE_BATCH, Producing, document_of
 from .scheduling import Scheduling
 from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing, Scheduling, Steering):
+class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

@@ -8,6 +8,7 @@ from pymongo import WriteConcern
 from pymongo.collection import Collection
 
 from ..observer import Observer
+from .activity import Overseeing
 from .cancelling import Cancelling
 from .cascading import Cascading
 from .census import Census
@@ -25,6 +26,7 @@ from .queries import Queries
 from .removing import Removing
 from .schedules import Schedules
 from .settings import Settings
+from .sizes import Sizes
 
 
 class Core:
@@ -59,6 +61,8 @@ class Core:
         self.presence = Presence(self._connection)
         self.settings = Settings(self._connection)
         self.census = Census(self._connection, self.presence, self.settings)
+        self.overseeing = Overseeing(self._connection, self.presence, self.settings)
+        self.sizes = Sizes(self._connection)
         self.schedules = Schedules(self._connection)
         self.now = self._connection.now
 

@@ -35,7 +35,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
-    *("timetable", "schedules"),
+    *("overview", "timetable", "schedules"),
     *(
         "trouble",
         "current",

@@ -1,0 +1,257 @@
+"""What goes on now, for those who watch: a handful of index reads, whatever the backlog.
+
+What pools hold is read from the jobs, one by one: there are as many of them as
+pools have threads, and room in their queues. Of what failed, one key per type
+is read, and the jobs that are shown. The rest are numbers that the server keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+
+from ..data import LENIENT
+from ..job import State
+from ..overview import Activity, FailedJob, Held, RunningJob
+from ..pauses import Paused
+from ..progress import Progress
+from .connection import Connection
+from .documents import HOLDER_END, Document, holder_of
+from .indexes import FAILED_INDEX, LEASE_INDEX
+from .presence import Presence
+from .settings import Settings
+
+#: Characters of an error's text that are read.
+MESSAGE = 200
+_HELD: Document = {
+    "lease_until": {"$exists": True},
+    "state": {"$in": [State.CLAIMED.value, State.RUNNING.value]},
+}
+_FAILED = {"state": State.FAILED.value}
+#: In the order of the index, so that the server skips from type to type.
+_NEWEST_OF_EACH = {"state": ASCENDING, "type": ASCENDING, "finished_at": DESCENDING}
+_SHOWN_RUNNING = dict.fromkeys(
+    (
+        *("type", "key", "pool", "claim", "started_at", "attempts", "lease_until", "cancel_requested_at"),
+        *("progress", "state"),
+    ),
+    1,
+)
+#: The id of the pool that holds a job, in the token of its claim; see `documents.holder_of`.
+_END: Document = {
+    "$cond": [{"$eq": [{"$type": "$claim"}, "string"]}, {"$indexOfBytes": ["$claim", HOLDER_END]}, -1]
+}
+_HOLDER: Document = {
+    "$let": {
+        "vars": {"end": _END},
+        "in": {"$cond": [{"$gt": ["$$end", 0]}, {"$substrBytes": ["$claim", 0, "$$end"]}, None]},
+    }
+}
+
+
+class Overseeing:
+    """Looks at what goes on. Nothing is created or changed. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._presence = presence
+        self._settings = settings
+
+    async def activity(self, *, limit: int, since: datetime | None, timeout: float | None = None) -> Activity:
+        """Look at everything once: some nine commands.
+
+        Args:
+            limit: The most jobs that run, and that failed, to return.
+            since: Count what failed since then as well.
+            timeout: Seconds for all of it; the connection's own if None.
+
+        Raises:
+            StoreUnavailable: Nothing is known.
+        """
+        with self._connection.call("stats", what="looking at what goes on", timeout=timeout):
+            hello = await self._connection.hello()
+            now = self._connection.clock.learn(hello["localTime"])
+            held, running = await self._held(limit, now)
+            return Activity(
+                at=now,
+                server=str(hello.get("me") or _address(self._connection)),
+                replica_set=hello.get("setName"),
+                documents=await self._call(self._jobs.estimated_document_count),
+                failed=None if since is None else await self._failed_since(since, now),
+                pools=await self._presence.alive(),
+                held=held,
+                running=running,
+                failures=await self._failures(limit),
+                paused=await self._settings.known(),
+            )
+
+    async def held(self) -> tuple[Held, ...]:
+        """Count what pools hold."""
+        with self._connection.call("stats", what="counting what pools hold"):
+            return (await self._held(0, await self._connection.now()))[0]
+
+    async def running(self, limit: int) -> tuple[RunningJob, ...]:
+        """Return the jobs that have run longest."""
+        with self._connection.call("find", what="looking for jobs that run"):
+            return (await self._held(limit, await self._connection.now()))[1]
+
+    async def failures(self, limit: int) -> tuple[FailedJob, ...]:
+        """Return the jobs that failed last."""
+        with self._connection.call("find", what="looking for jobs that failed"):
+            return await self._failures(limit)
+
+    async def paused(self) -> Paused:
+        """Return what is paused, as far as this user may know."""
+        with self._connection.call("find", what="reading what is paused"):
+            return await self._settings.known()
+
+    async def documents(self) -> int:
+        """Return how many jobs there are, as the server keeps count."""
+        with self._connection.call("count", what="counting jobs"):
+            return await self._call(self._jobs.estimated_document_count)
+
+    async def _held(self, limit: int, now: datetime) -> tuple[tuple[Held, ...], tuple[RunningJob, ...]]:
+        """Read what pools hold, once."""
+        facets: Document = {"held": _COUNTING}
+        if limit:
+            facets["running"] = [
+                {"$match": {"state": State.RUNNING.value, "started_at": {"$type": "date"}}},
+                {"$sort": {"started_at": ASCENDING, "_id": ASCENDING}},
+                {"$limit": limit},
+            ]
+        pipeline = [{"$match": _HELD}, {"$project": _SHOWN_RUNNING}, {"$facet": facets}]
+        cursor = await self._call(self._jobs.aggregate, pipeline, hint=LEASE_INDEX)
+        (found,) = await self._call(cursor.to_list)
+        running = tuple(_running(item, now) for item in found.get("running", ()) if _is_job(item))
+        return tuple(filter(None, map(_held, found["held"]))), running
+
+    async def _failures(self, limit: int) -> tuple[FailedJob, ...]:
+        """Return the newest failed jobs.
+
+        They are among the newest of the types whose newest are the newest: as many types as jobs, at the most.
+        """
+        newest: list[Document] = [
+            {"$match": _FAILED},
+            {"$sort": _NEWEST_OF_EACH},
+            {"$group": {"_id": "$type", "at": {"$first": "$finished_at"}}},
+            {"$match": {"_id": {"$type": "string"}, "at": {"$type": "date"}}},
+            {"$sort": {"at": DESCENDING}},
+            {"$limit": limit},
+        ]
+        cursor = await self._call(self._jobs.aggregate, newest, hint=FAILED_INDEX)
+        types = [found["_id"] for found in await self._call(cursor.to_list)]
+        if not types:
+            return ()
+        first, *others = (_newest_of(type, limit) for type in types)
+        union = [{"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others]
+        order = {"$sort": {"finished_at": DESCENDING, "_id": ASCENDING}}
+        cursor = await self._call(self._jobs.aggregate, [*first, *union, order, {"$limit": limit}])
+        return tuple(map(_failed, await self._call(cursor.to_list)))
+
+    async def _failed_since(self, since: datetime, now: datetime) -> int:
+        """Count what failed since then and before now: the server skips from type to type."""
+        wanted = {**_FAILED, "finished_at": {"$gte": since, "$lt": now}}
+        return await self._call(self._jobs.count_documents, wanted, hint=FAILED_INDEX)
+
+
+_COUNTING: list[Document] = [
+    {
+        "$group": {
+            "_id": {"pool": "$pool", "holder": _HOLDER, "type": "$type"},
+            "claimed": {"$sum": {"$cond": [{"$eq": ["$state", State.CLAIMED.value]}, 1, 0]}},
+            "running": {"$sum": {"$cond": [{"$eq": ["$state", State.RUNNING.value]}, 1, 0]}},
+        }
+    },
+    {"$sort": {"_id": ASCENDING}},
+]
+
+
+def _newest_of(type: str, limit: int) -> list[Document]:
+    shown = {
+        "type": 1,
+        "finished_at": 1,
+        "attempts": 1,
+        "error.type": 1,
+        # The text may have 8 kB, and characters of several bytes; what is no text stays away.
+        "message": {
+            "$cond": [
+                {"$eq": [{"$type": "$error.message"}, "string"]},
+                {"$substrCP": ["$error.message", 0, MESSAGE]},
+                "",
+            ]
+        },
+    }
+    wanted: Document = {**_FAILED, "type": {"$eq": type}, "finished_at": {"$type": "date"}}
+    return [{"$match": wanted}, {"$sort": {"finished_at": DESCENDING}}, {"$limit": limit}, {"$project": shown}]
+
+
+def _held(found: Document) -> Held | None:
+    of = found["_id"]
+    if not isinstance(of.get("type"), str):  # somebody else wrote it
+        return None
+    return Held(_text(of.get("pool")) or "", of.get("holder"), of["type"], found["claimed"], found["running"])
+
+
+def _is_job(found: Document) -> bool:
+    return isinstance(found.get("type"), str) and isinstance(found.get("started_at"), datetime)
+
+
+def _running(found: Document, now: datetime) -> RunningJob:
+    started_at: datetime = found["started_at"]
+    attempts = found.get("attempts")
+    return RunningJob(
+        id=str(found["_id"]),
+        type=found["type"],
+        key=_text(found.get("key")),
+        pool=_text(found.get("pool")),
+        pool_id=holder_of(found.get("claim")),
+        started_at=started_at,
+        seconds=max(0.0, (now - started_at).total_seconds()),
+        attempt=attempts if isinstance(attempts, int) else 1,
+        progress=_progress(found.get("progress")),
+        lease_until=_instant(found.get("lease_until")),
+        cancel_requested_at=_instant(found.get("cancel_requested_at")),
+    )
+
+
+def _progress(said: object) -> Progress | None:
+    if not isinstance(said, Mapping) or not isinstance(done := said.get("done"), int | float):
+        return None
+    total = said.get("total")
+    return Progress(
+        done=done,
+        total=total if isinstance(total, int | float) else None,
+        note=_text(said.get("note")) or "",
+        at=_instant(said.get("at")),
+    )
+
+
+def _failed(found: Document) -> FailedJob:
+    error, attempts = found.get("error"), found.get("attempts")
+    return FailedJob(
+        id=str(found["_id"]),
+        type=found["type"],
+        finished_at=found["finished_at"],
+        error=_text(error.get("type") if isinstance(error, Mapping) else None) or "",
+        message=found["message"],
+        attempts=attempts if isinstance(attempts, int) else 0,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _instant(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
+
+
+def _address(connection: Connection) -> str:
+    """Return who takes the writes, of a server that does not say its name."""
+    known: Any = connection.client.topology_description.server_descriptions().values()
+    return next((f"{server.address[0]}:{server.address[1]}" for server in known if server.is_writable), "")

@@ -1,0 +1,97 @@
+"""How much there is: what the collection takes, and how many jobs ended. The latter reads all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from pymongo import ASCENDING
+from pymongo.errors import OperationFailure
+
+from ..data import LENIENT
+from ..job import FINAL
+from ..overview import Ended, Size
+from .connection import Connection
+from .documents import Document
+from .indexes import BY_ID
+from .settings import UNAUTHORIZED
+
+#: Jobs that are counted in one round, so that no round comes near a time limit: some 0.1 s.
+ROUND = 50_000
+
+
+class Sizes:
+    """Measures the collection. Nothing is created or changed. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+
+    async def size(self) -> Size | None:
+        """Return what the collection takes; None if it is not there, or if this user may not know."""
+        stats: list[Document] = [{"$collStats": {"storageStats": {}}}]
+        with self._connection.call("stats", what="measuring the collection"):
+            try:
+                cursor = await self._call(self._jobs.aggregate, stats)
+                found = await self._call(cursor.to_list)
+            except OperationFailure as error:
+                if error.code != UNAUTHORIZED and error.code not in _NOT_THERE:
+                    raise
+                return None
+        parts = [one["storageStats"] for one in found]  # one per shard
+        indexes: Counter[str] = Counter()
+        for part in parts:
+            indexes.update(part.get("indexSizes", {}))
+        return Size(
+            data_bytes=int(sum(part["size"] for part in parts)),
+            storage_bytes=int(sum(part["storageSize"] for part in parts)),
+            index_bytes={name: int(size) for name, size in sorted(indexes.items())},
+        )
+
+    async def ended(self, told: Callable[[int], object] = lambda _: None) -> dict[str, Ended]:
+        """Count the jobs that ended, by type: every job is read, some 300,000 a second, in rounds by id.
+
+        A job that is created meanwhile may be counted or not.
+
+        Args:
+            told: Hears after each round how many jobs were read in it.
+
+        Raises:
+            StoreUnavailable: A round did not end in time. Nothing is known.
+        """
+        counts: dict[str, Counter[str]] = {}
+        last: str | None = ""
+        while last is not None:
+            found, last = await self._round(last)
+            for one in found:
+                type, state = one["_id"].get("type"), one["_id"].get("state")
+                if state in FINAL and isinstance(type, str):
+                    counts.setdefault(type, Counter())[state] += one["jobs"]
+            told(sum(one["jobs"] for one in found))
+        return {type: Ended(**counts[type]) for type in sorted(counts)}
+
+    async def _round(self, after: str) -> tuple[list[Document], str | None]:
+        """Count some jobs behind an id; return the counts, and the id to go on from, None at the end."""
+        pipeline: list[Document] = [
+            {"$match": {"_id": {"$gt": after}}},
+            {"$sort": {"_id": ASCENDING}},
+            {"$limit": ROUND},
+            {
+                "$group": {
+                    "_id": {"type": "$type", "state": "$state"},
+                    "jobs": {"$sum": 1},
+                    "last": {"$max": "$_id"},
+                }
+            },
+            {"$sort": {"last": ASCENDING}},
+        ]
+        with self._connection.call("count", what="counting the jobs that ended"):
+            cursor = await self._call(self._jobs.aggregate, pipeline, hint=BY_ID)
+            found = await self._call(cursor.to_list)
+        whole = sum(one["jobs"] for one in found) == ROUND
+        return found, found[-1]["last"] if whole else None
+
+
+#: NamespaceNotFound; a view, which has no size of its own.
+_NOT_THERE = frozenset((26, 166))
