@@ -138,13 +138,10 @@ class Overseeing:
         newest: list[Document] = [
             {"$match": _FAILED},
             {"$sort": _NEWEST_OF_EACH},
-            {"$group": {"_id": "$type", "at": {"$first": "$finished_at"}}},
-            {"$match": {"_id": {"$type": "string"}, "at": {"$type": "date"}}},
-            {"$sort": {"at": DESCENDING}},
-            {"$limit": limit},
+            {"$group": {"_id": "$type", "at": {"$first": "$finished_at"}}},  # and nothing more, or it reads all keys
         ]
         cursor = await self._call(self._jobs.aggregate, newest, hint=FAILED_INDEX)
-        types = [found["_id"] for found in await self._call(cursor.to_list)]
+        types = _last_failed(await self._call(cursor.to_list))[:limit]
         if not types:
             return ()
         first, *others = (_newest_of(type, limit) for type in types)
@@ -169,6 +166,12 @@ _COUNTING: list[Document] = [
     },
     {"$sort": {"_id": ASCENDING}},
 ]
+
+
+def _last_failed(found: list[Document]) -> list[str]:
+    """Return the types, the one that failed last in front; what somebody else wrote is left out."""
+    usable = [(one["at"], one["_id"]) for one in found if isinstance(one["_id"], str) and _instant(one["at"])]
+    return [type for _, type in sorted(usable, reverse=True)]
 
 
 def _newest_of(type: str, limit: int) -> list[Document]:
