@@ -138,7 +138,7 @@ class Overseeing:
         newest: list[Document] = [
             {"$match": _FAILED},
             {"$sort": _NEWEST_OF_EACH},
-            {"$group": {"_id": "$type", "at": {"$first": "$finished_at"}}},  # and nothing more, or it reads all keys
+            {"$group": {"_id": "$type", "at": {"$first": "$finished_at"}}},  # and no more, or it reads all keys
         ]
         cursor = await self._call(self._jobs.aggregate, newest, hint=FAILED_INDEX)
         types = _last_failed(await self._call(cursor.to_list))[:limit]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.errors import OperationFailure
@@ -16,8 +17,11 @@ from .documents import Document
 from .indexes import BY_ID
 from .settings import UNAUTHORIZED
 
-#: Jobs that are counted in one round, so that no round comes near a time limit: some 0.2 s.
+#: Up to so many jobs are counted by one command, which takes some 0.4 s per million (1 s before MongoDB 6).
+WHOLE = 2_000_000
+#: Of more, so many are counted in one round, so that none comes near a time limit: some 0.2 s.
 ROUND = 50_000
+_BY_TYPE_AND_STATE = {"_id": {"type": "$type", "state": "$state"}, "jobs": {"$sum": 1}}
 
 
 class Sizes:
@@ -50,7 +54,9 @@ class Sizes:
         )
 
     async def ended(self, told: Callable[[int], object] = lambda _: None) -> dict[str, Ended]:
-        """Count the jobs that ended, by type: every job is read, some 250,000 a second, in rounds by id.
+        """Count the jobs that ended, by type: every job is read, some 3 million a second.
+
+        Of more than two million jobs it is done in rounds by id, some 250,000 a second.
 
         A job that is created meanwhile may be counted or not.
 
@@ -61,9 +67,7 @@ class Sizes:
             StoreUnavailable: A round did not end in time. Nothing is known.
         """
         counts: dict[str, Counter[str]] = {}
-        last: str | None = ""
-        while last is not None:
-            found, last = await self._round(last)
+        async for found in self._counted():
             for one in found:
                 type, state = one["_id"].get("type"), one["_id"].get("state")
                 if state in FINAL and isinstance(type, str):
@@ -71,26 +75,35 @@ class Sizes:
             told(sum(one["jobs"] for one in found))
         return {type: Ended(**counts[type]) for type in sorted(counts)}
 
+    async def _counted(self) -> AsyncIterator[list[Document]]:
+        """Yield counts by type and state, of all jobs at once or of one round after the other."""
+        with self._connection.call("count", what="counting jobs"):
+            documents = await self._call(self._jobs.estimated_document_count)
+        if documents <= WHOLE:
+            yield await self._aggregated([{"$group": _BY_TYPE_AND_STATE}])
+            return
+        last: str | None = ""
+        while last is not None:
+            found, last = await self._round(last)
+            yield found
+
     async def _round(self, after: str) -> tuple[list[Document], str | None]:
         """Count some jobs behind an id; return the counts, and the id to go on from, None at the end."""
         pipeline: list[Document] = [
             {"$match": {"_id": {"$gt": after}}},
             {"$sort": {"_id": ASCENDING}},
             {"$limit": ROUND},
-            {
-                "$group": {
-                    "_id": {"type": "$type", "state": "$state"},
-                    "jobs": {"$sum": 1},
-                    "last": {"$max": "$_id"},
-                }
-            },
+            {"$group": {**_BY_TYPE_AND_STATE, "last": {"$max": "$_id"}}},
             {"$sort": {"last": ASCENDING}},
         ]
-        with self._connection.call("count", what="counting the jobs that ended"):
-            cursor = await self._call(self._jobs.aggregate, pipeline, hint=dict(BY_ID))
-            found = await self._call(cursor.to_list)
+        found = await self._aggregated(pipeline, hint=dict(BY_ID))
         whole = sum(one["jobs"] for one in found) == ROUND
         return found, found[-1]["last"] if whole else None
+
+    async def _aggregated(self, pipeline: list[Document], **options: Any) -> list[Document]:
+        with self._connection.call("count", what="counting the jobs that ended"):
+            cursor = await self._call(self._jobs.aggregate, pipeline, **options)
+            return await self._call(cursor.to_list)
 
 
 #: NamespaceNotFound; a view, which has no size of its own.
