@@ -66,6 +66,13 @@ class AsyncSchedules:
         store = await self._ready()
         return await store.schedules.get(name)
 
+    async def preview(
+        self, name: str, when: str | float | timedelta, type: str, data: Any = None, **options: Any
+    ) -> Schedule:
+        """Return what `AsyncJobManager.schedule` with these arguments would store; nothing is written."""
+        name, definition = _checked(self._manager, name, when, type, data, **{**_OPTIONS, **options})
+        return await self._manager.store.schedules.preview(name, definition)
+
     async def pause(self, name: str) -> Schedule:
         """Let a schedule fire nothing, until it is resumed."""
         name = check_name(name, "name")
@@ -133,6 +140,42 @@ async def put(
     Args:
         options: Those of `definition_of`.
     """
+    rules: dict[str, Any] = {"priority": priority, "max_attempts": max_attempts, "timeout": timeout, "key": key}
+    name, definition = _checked(manager, name, when, type, data, **rules, **options)
+    store = await _ready(manager)
+    stored = await store.schedules.put(name, definition)
+    manager.scheduled()
+    return stored
+
+
+#: What `JobManager.schedule` takes if nothing is said.
+_OPTIONS: dict[str, Any] = {
+    "tz": None,
+    "start_at": None,
+    "catch_up": LAST,
+    "overlap": None,
+    "jitter": 0.0,
+    "priority": 0,
+    "max_attempts": None,
+    "timeout": None,
+    "key": None,
+}
+
+
+def _checked(
+    manager: HasSchedules,
+    name: str,
+    when: str | float | timedelta,
+    type: str,
+    data: Any,
+    *,
+    priority: int,
+    max_attempts: int | None,
+    timeout: float | None,
+    key: str | None,
+    **options: Any,
+) -> tuple[str, Definition]:
+    """Return the name and the definition, if both can be used."""
     name = check_name(name, "the name of a schedule")
     request = JobRequest(
         type=type,
@@ -144,11 +187,7 @@ async def put(
         key=key,
         limit=manager.data_limit,
     )
-    definition = _definition(when, request, options)
-    store = await _ready(manager)
-    stored = await store.schedules.put(name, definition)
-    manager.scheduled()
-    return stored
+    return name, _definition(when, request, options)
 
 
 def _definition(when: object, request: JobRequest, options: dict[str, Any]) -> Definition:
@@ -191,6 +230,20 @@ class Schedules:
         last, with the state of that.
         """
         return run(self._schedules.get(name))
+
+    def preview(
+        self, name: str, when: str | float | timedelta, type: str, data: Any = None, **options: Any
+    ) -> Schedule:
+        """Return the schedule as `JobManager.schedule` with the same arguments would store it; nothing is written.
+
+        Its `Schedule.next` tells when it would be due.
+
+        Args:
+            name, when, type, data, options: Those of `JobManager.schedule`.
+
+        Raises: as `JobManager.schedule`, and `TypeError` for an option that it does not have.
+        """
+        return run(self._schedules.preview(name, when, type, data, **options))
 
     def pause(self, name: str) -> Schedule:
         """Let a schedule fire nothing until it is resumed, and return it as it is then.

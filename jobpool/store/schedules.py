@@ -89,6 +89,17 @@ class Schedules:
                     await self._change(stored, await self._changes(stored, definition))
         raise _restless(name)
 
+    async def preview(self, name: str, definition: Definition) -> Schedule:
+        """Return what `put` would store and return now; nothing is written."""
+        with self._connection.call("schedules", what=f"reading schedule {shown(name)}"):
+            stored = await self.find(name)
+            if stored is None:
+                return to_schedule(self._new(name, definition, await self._now()))
+            if stored.same(definition):
+                return (await self._with_states([stored]))[0]
+            changed = replace(stored, **await self._changes(stored, definition))
+            return (await self._with_states([changed]))[0]
+
     async def pause(self, name: str) -> Schedule:
         """Let a schedule fire nothing, and return it as it is then.
 
@@ -133,9 +144,17 @@ class Schedules:
 
     async def _insert(self, name: str, definition: Definition) -> None:
         """Store a new schedule, unless somebody else has just done so."""
-        now = await self._now()
+        document = self._new(name, definition, await self._now())
+        try:
+            await self._call(self._schedules.insert_one, document)
+        except DuplicateKeyError:
+            return
+
+    @staticmethod
+    def _new(name: str, definition: Definition, now: datetime) -> Document:
+        """Return the document of a schedule that is stored first at `now`."""
         anchor = anchor_of(definition, None, now)
-        document = {
+        return {
             "_id": name,
             **_stored(definition),
             "anchor": anchor,
@@ -146,10 +165,6 @@ class Schedules:
             "changed_at": now,
             "revision": _revision(),
         }
-        try:
-            await self._call(self._schedules.insert_one, document)
-        except DuplicateKeyError:
-            return
 
     async def _changes(self, stored: Schedule, definition: Definition) -> Document:
         """Return the fields of a new definition; only other due times move `next_at`."""
