@@ -15,6 +15,7 @@ from .job import Created, CreatedBatch, Job, State
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
+from .manager.inspecting import Inspector
 from .manager.overseeing import Overseer
 from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
@@ -22,6 +23,7 @@ from .metrics import Buckets, Registry
 from .middleware import Middleware
 from .overview import Activity, FailedJob, Held, RunningJob, Stats, TypeOverview
 from .pauses import Paused
+from .relations import Relations
 from .schedules import LAST, Schedule
 from .store.cancelling import Cancelled
 from .store.connection import closing
@@ -260,38 +262,17 @@ class AsyncJobManager(Common[Core]):
     async def find(
         self,
         *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         limit: int = 100,
         after: Job | None = None,
         oldest_first: bool = False,
+        **selected: Unpack[Selected],
     ) -> list[Job]:
         """Return jobs by the time they were created, newest first, a page at a time; see `JobManager.find`."""
-        return await self._asking.find(
-            limit=limit,
-            after=after,
-            oldest_first=oldest_first,
-            type=type,
-            state=state,
-            ids=ids,
-            since=since,
-            until=until,
-        )
+        return await self._asking.find(limit=limit, after=after, oldest_first=oldest_first, **selected)
 
-    async def count(
-        self,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> int:
+    async def count(self, **selected: Unpack[Selected]) -> int:
         """Return how many jobs there are; see `find`."""
-        return await self._asking.count(type=type, state=state, ids=ids, since=since, until=until)
+        return await self._asking.count(**selected)
 
     async def backlog(self) -> Backlog:
         """Count the jobs that are not done with, and the pools that live; see `JobManager.backlog`."""
@@ -339,16 +320,11 @@ class AsyncJobManager(Common[Core]):
     async def cancel_many(
         self,
         *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         all: bool = False,
         cascade: bool = False,
+        **selected: Unpack[Selected],
     ) -> Cancelled:
         """Cancel the jobs meant; see `JobManager.cancel_many`."""
-        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
         return await self._asking.cancel_many(all=all, cascade=cascade, **selected)
 
     async def pause(self, *types: str, reason: str | None = None) -> Paused:
@@ -363,35 +339,25 @@ class AsyncJobManager(Common[Core]):
         """Return what is paused, since when and why; see `JobManager.paused`."""
         return await self._asking.paused()
 
-    async def purge(
-        self,
-        older_than: float,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> int:
+    async def purge(self, older_than: float, **selected: Unpack[Selected]) -> int:
         """Delete the final jobs meant that ended longer ago than so many seconds; see `JobManager.purge`."""
-        return await self._asking.purge(older_than, type=type, state=state, ids=ids, since=since, until=until)
+        return await self._asking.purge(older_than, **selected)
 
     async def remove(self, id: str) -> bool:
         """Delete a job and return whether it was there; see `JobManager.remove`."""
         return await self._asking.remove(id)
 
-    async def remove_many(
-        self,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        all: bool = False,
-    ) -> int:
+    async def remove_many(self, *, all: bool = False, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds or waits for; see `JobManager.remove_many`."""
-        return await self._asking.remove_many(all=all, type=type, state=state, ids=ids, since=since, until=until)
+        return await self._asking.remove_many(all=all, **selected)
+
+    async def ids_beginning(self, prefix: str, *, limit: int = 10) -> list[str]:
+        """Return the first ids that begin with `prefix`; see `JobManager.ids_beginning`."""
+        return await Inspector(self).ids_beginning(prefix, limit)
+
+    async def relations(self, id: str) -> tuple[Job, Relations]:
+        """Return a job, and what it has to do with; see `JobManager.relations`."""
+        return await Inspector(self).relations(id)
 
     async def ensure_indexes(self, *, limits: bool | None = None) -> list[str]:
         """Create what is missing of the indexes now; see `JobManager.ensure_indexes`."""

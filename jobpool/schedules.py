@@ -7,6 +7,7 @@ it exists once, whoever fires. All instants are server time, in UTC.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,8 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 1.0, 366 * 86400.0
 LONGEST_JITTER = 86400.0
 YEARS = range(1970, 2201)
 MOST_SHOWN = 1000
+#: A due time in the id of its job.
+_DUE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{3})?Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,12 @@ def firing_id(name: str, due: datetime) -> str:
     """Return the id of the job of a due time."""
     instant = due.astimezone(UTC).replace(tzinfo=None)
     return f"{name}@{instant.isoformat(timespec='milliseconds' if instant.microsecond else 'seconds')}Z"
+
+
+def schedule_in(id: str) -> str | None:
+    """Return the name in an id that `firing_id` may have made; None if it cannot have."""
+    name, _, due = id.rpartition("@")
+    return name if name and _DUE.fullmatch(due) else None
 
 
 def definition_of(

@@ -10,13 +10,14 @@ from ..store.driver import run
 from .changing import Changing
 from .common import MIB
 from .consuming import Consuming
+from .inspecting import Inspecting
 from .overseeing import Overseeing
 from .producing import CREATE_BATCH, Producing, document_of
 from .scheduling import Scheduling
 from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing):
+class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

@@ -20,9 +20,11 @@ from .filling import Filling
 from .finals import Finals
 from .followers import Followers
 from .linking import Linking
+from .pages import Pages
 from .presence import Presence
 from .purging import Purging
 from .queries import Queries
+from .relating import Relating
 from .removing import Removing
 from .schedules import Schedules
 from .settings import Settings
@@ -52,7 +54,8 @@ class Core:
         self.followers = Followers(self._connection)
         self.linking = Linking(self._connection, self.followers)
         self.creation = Creation(self._connection, self.linking)
-        self.queries = Queries(self._connection)
+        self.pages = Pages(self._connection)
+        self.queries = Queries(self._connection, self.pages)
         self.cancelling = Cancelling(self._connection, Cascading(self._connection, self.followers))
         self.removing = Removing(self._connection, self.followers)
         self.purging = Purging(self._connection)
@@ -63,6 +66,7 @@ class Core:
         self.census = Census(self._connection, self.presence, self.settings)
         self.overseeing = Overseeing(self._connection, self.presence, self.settings)
         self.sizes = Sizes(self._connection)
+        self.relating = Relating(self._connection, self.presence)
         self.schedules = Schedules(self._connection)
         self.now = self._connection.now
 

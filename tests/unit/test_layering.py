@@ -35,7 +35,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
-    *("overview", "timetable", "schedules"),
+    *("overview", "relations", "timetable", "schedules"),
     *(
         "trouble",
         "current",

@@ -1,0 +1,64 @@
+"""Inspecting: one job with all that it has to do with, and ids by their beginning; nothing is changed."""
+
+from __future__ import annotations
+
+from ..job import Job
+from ..names import MAX_ID, check_int, check_name
+from ..relations import Relations
+from ..store.driver import run
+from ..waitable import remember
+from .asking import Reader
+from .looking import Looking
+
+
+class Inspector:
+    """The operations, as coroutines; the methods of `Inspecting` say what they answer.
+
+    Threads: any; no state of its own.
+    """
+
+    def __init__(self, manager: Reader) -> None:
+        self._manager = manager
+
+    async def ids_beginning(self, prefix: str, limit: int) -> list[str]:
+        """Look for ids."""
+        prefix = check_name(prefix, "prefix", longest=MAX_ID)
+        check_int(limit, "limit", 1, 1000)
+        await self._manager.store.contact.ready()
+        return await self._manager.store.relating.ids_beginning(prefix, limit)
+
+    async def relations(self, id: str) -> tuple[Job, Relations]:
+        """Read a job, and what it has to do with."""
+        id = check_name(id, "id", longest=MAX_ID)
+        await self._manager.store.contact.ready()
+        return await self._manager.store.relating.relations(id)
+
+
+class Inspecting(Looking):
+    """Looks at one job."""
+
+    def ids_beginning(self, prefix: str, *, limit: int = 10) -> list[str]:
+        """Return the first ids that begin with `prefix`, in their order; by the index of ids.
+
+        So a short form of an id, as people copy it, finds its job: if there is one answer, that is it.
+
+        Args:
+            limit: How many at most, 1 to 1,000.
+
+        Raises:
+            StoreUnavailable: Nothing is known, and nothing was changed.
+        """
+        return run(Inspector(self).ids_beginning(prefix, limit))
+
+    def relations(self, id: str) -> tuple[Job, Relations]:
+        """Return a job, and what it has to do with: whom it waits for, who waits for it, which pool holds it.
+
+        Some six reads, each by an index, one after the other: what changes meanwhile may be in one of
+        them and not in another.
+
+        Raises:
+            JobNotFound: It does not exist.
+            StoreUnavailable: Nothing is known, and nothing was changed.
+        """
+        job, relations = run(Inspector(self).relations(id))
+        return remember(job, self), relations

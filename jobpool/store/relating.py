@@ -1,0 +1,106 @@
+"""What a job has to do with, and which ids there are, for those who look at a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo import ASCENDING
+
+from ..backlog import AlivePool
+from ..errors import JobNotFound
+from ..job import Job
+from ..names import shown
+from ..relations import Neighbour, Relations, trace_id_in
+from ..schedules import schedule_in
+from .connection import Connection
+from .documents import Document, state_of, to_job
+from .followers import waits_for_any
+from .indexes import WAITS_INDEX
+from .presence import Presence
+from .schedules import SUFFIX
+
+#: Neighbours of a kind that are shown.
+SHOWN = 20
+#: Behind every text that begins with the ones before it.
+_LAST = "\U0010ffff"
+
+
+class Relating:
+    """Reads about one job. Threads: any; no state of its own.
+
+    Raises: `StoreUnavailable` from each: nothing is known, and nothing was changed.
+    """
+
+    def __init__(self, connection: Connection, presence: Presence) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs
+        self._schedules = connection.beside(SUFFIX)
+        self._presence = presence
+
+    async def ids_beginning(self, prefix: str, limit: int) -> list[str]:
+        """Return the first ids that begin with `prefix`, in their order: a range of the index of ids."""
+        with self._connection.call("find", what=f"looking for ids that begin with {shown(prefix)}"):
+            range = {"$gte": prefix, "$lt": prefix + _LAST}
+            cursor = self._jobs.find({"_id": range}, {"_id": 1}).sort("_id", ASCENDING).limit(limit)
+            return [found["_id"] for found in await self._call(cursor.to_list)]
+
+    async def relations(self, id: str) -> tuple[Job, Relations]:
+        """Return a job, and what it has to do with: at most six reads, each by an index.
+
+        The reads are one after the other: what changes meanwhile may be in one and not in another.
+
+        Raises:
+            JobNotFound: It does not exist.
+        """
+        with self._connection.call("get", what=f"reading job {shown(id)}"):
+            document = await self._call(self._jobs.find_one, {"_id": {"$eq": id}})
+            if document is None:
+                raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
+            job = to_job(document)
+            waiting = waits_for_any([id])
+            cursor = self._jobs.find(waiting, {"type": 1, "state": 1}).hint(WAITS_INDEX).limit(SHOWN)
+            followers = tuple(map(_neighbour, await self._call(cursor.to_list)))
+            number = len(followers)
+            if number == SHOWN:
+                number = await self._call(self._jobs.count_documents, waiting, hint=WAITS_INDEX)
+            return job, Relations(
+                id=id,
+                at=await self._connection.now(),
+                after=await self._neighbours([*job.waits_for, *(set(job.after) - set(job.waits_for))][:SHOWN]),
+                followers=followers,
+                follower_count=number,
+                pools=await self._pools(job),
+                schedule=await self._schedule(id),
+                trace_id=trace_id_in(document.get("trace")),
+            )
+
+    async def _neighbours(self, ids: Sequence[str]) -> tuple[Neighbour, ...]:
+        if not ids:
+            return ()
+        cursor = self._jobs.find({"_id": {"$in": list(ids)}}, {"type": 1, "state": 1})
+        found = {document["_id"]: _neighbour(document) for document in await self._call(cursor.to_list)}
+        return tuple(found.get(id, Neighbour(id)) for id in ids)
+
+    async def _pools(self, job: Job) -> tuple[AlivePool, ...]:
+        if job.pool is None:
+            return ()
+        pools = await self._presence.all()
+        if job.pool_id is not None:
+            return tuple(pool for pool in pools if pool.id == job.pool_id)
+        return tuple(pool for pool in pools if pool.name == job.pool)
+
+    async def _schedule(self, id: str) -> str | None:
+        name = schedule_in(id)
+        if name is None or await self._call(self._schedules.find_one, {"_id": {"$eq": name}}, {"_id": 1}) is None:
+            return None
+        return name
+
+
+def _neighbour(document: Document) -> Neighbour:
+    type = document.get("type")
+    return Neighbour(
+        id=document["_id"],
+        type=type if isinstance(type, str) else None,
+        state=state_of(str(document.get("state"))),
+    )
