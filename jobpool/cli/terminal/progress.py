@@ -19,22 +19,28 @@ class Progress:
     Args:
         title: What is done, such as ``retrying``.
         total: Of how many; None if nobody knows.
+        by_share: Nobody knows the number, but how much of all is done, as `advance` is told.
 
     Threads: one.
     """
 
-    def __init__(self, title: str, total: int | None = None) -> None:
+    def __init__(self, title: str, total: int | None = None, *, by_share: bool = False) -> None:
         self.done = 0
         self._title, self._total = title, total
+        self._share: float | None = 0.0 if by_share else None
         self._bar: Any = None
         self._task: Any = None
         self._began = self._said = time.monotonic()
 
-    def advance(self, number: int) -> None:
-        """Hear that so many more are done."""
+    def advance(self, number: int, share: float | None = None) -> None:
+        """Hear that so many more are done, and with `by_share` how much of all that is, between 0 and 1."""
         self.done += number
+        if self._share is not None and share is not None:
+            self._share = share
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, rate=rate(self.per_second))
+            done = self.done if self._share is None else self._share
+            shown = {"count": count(self.done), "rate": rate(self.per_second)}
+            self._bar.update(self._task, completed=done, **shown)
         elif time.monotonic() - self._said >= LINE_EVERY:
             self._said = time.monotonic()
             say(self.line())
@@ -47,6 +53,8 @@ class Progress:
     def line(self) -> str:
         """Return how far it is, in words."""
         of = "" if self._total is None else f" of {count(self._total)}"
+        if self._share is not None:
+            of = f" ({self._share:.0%} of all)"
         return f"{self._title}: {count(self.done)}{of}, {rate(self.per_second)}"
 
     def __enter__(self) -> Progress:
@@ -57,13 +65,16 @@ class Progress:
             columns = (
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(),
-                progress.MofNCompleteColumn(),
+                progress.MofNCompleteColumn() if self._share is None else progress.TaskProgressColumn(),
+                progress.TextColumn("" if self._share is None else "{task.fields[count]}"),
                 progress.TextColumn("{task.fields[rate]}"),
                 progress.TimeRemainingColumn(),
             )
             self._bar = progress.Progress(*columns, console=terminal, transient=True)
             self._bar.start()
-            self._task = self._bar.add_task(self._title, total=self._total, rate="")
+            self._task = self._bar.add_task(
+                self._title, total=self._total if self._share is None else 1.0, count="0", rate=""
+            )
         return self
 
     def __exit__(
