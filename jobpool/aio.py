@@ -7,11 +7,11 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from .backlog import AlivePool, Backlog
 from .dependencies import FAIL, RUN
-from .job import Created, CreatedBatch, Job, State
+from .job import Created, CreatedBatch, Job
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
@@ -282,9 +282,9 @@ class AsyncJobManager(Common[Core]):
         """Return the pools that said lately that they live, of all processes; see `JobManager.pools`."""
         return await self._asking.pools(dead=dead)
 
-    async def stats(self, *, ended: bool = False) -> Stats:
+    async def stats(self, *, finished: bool = False) -> Stats:
         """Count the jobs, the pools, and what the collection takes; see `JobManager.stats`."""
-        return await Overseer(self).stats(ended=ended)
+        return await Overseer(self).stats(finished=finished)
 
     async def types(self) -> tuple[TypeOverview, ...]:
         """Return the types that have jobs not done with, or a pool alive, or a pause; see `JobManager.types`."""

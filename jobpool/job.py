@@ -157,6 +157,19 @@ class Job(Waitable):
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """A job in brief, as it was when it was read.
+
+    Attributes:
+        id, type, state: As of `Job`.
+    """
+
+    id: str
+    type: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The proof that a pool holds a job: every write to the job is conditional on it.
 

@@ -39,13 +39,29 @@ class Reader(Protocol):
 
 
 class Selected(TypedDict, total=False):
-    """The arguments of `Selection`."""
+    """Which jobs are meant; everything given must hold.
 
-    type: str | None
-    state: State | str | None
+    Keys:
+        type: Of this type, or of one of several.
+        state: In this state, or in one of several.
+        ids: With one of these ids.
+        since, until: Created at or after, and before, these aware datetimes.
+        error: Failed with an exception of this class, by its name. Only failed jobs have one.
+        group: Failed alike: the sign of an `ErrorGroup`.
+        text: With this text in their data: in keys and values of any depth, in numbers as they are
+            written, any case. MongoDB cannot tell, so the data of all other jobs meant are read here.
+        key: Of this key.
+    """
+
+    type: str | Iterable[str] | None
+    state: State | str | Iterable[State | str] | None
     ids: Iterable[str] | None
     since: datetime | None
     until: datetime | None
+    error: str | None
+    group: str | None
+    text: str | None
+    key: str | None
 
 
 class Asking:
@@ -118,7 +134,11 @@ class Asking:
         """Cancel the jobs meant."""
         selection = _meant("cancel_many", "cancels", all, Selection(**selected))
         store = await self._ready()
-        return await store.cancelling.cancel_many(selection, cascade=cascade)
+        ended = asked = 0
+        async for part in store.queries.parts(selection):
+            done = await store.cancelling.cancel_many(part, cascade=cascade)
+            ended, asked = ended + done.ended, asked + done.asked
+        return Cancelled(ended, asked)
 
     async def pause(self, types: tuple[str, ...], reason: str | None) -> Paused:
         """Pause types, or everything."""
@@ -143,7 +163,10 @@ class Asking:
         check_seconds(older_than, "older_than", 0, LONGEST)
         selection = Selection(**selected)
         store = await self._ready()
-        return await store.purging.purge(selection, older_than)
+        purged = 0
+        async for part in store.queries.parts(selection):
+            purged += await store.purging.purge(part, older_than)
+        return purged
 
     async def remove(self, id: str) -> bool:
         """Delete a job that nobody holds."""
@@ -155,7 +178,10 @@ class Asking:
         """Delete the jobs meant that nobody holds."""
         selection = _meant("remove_many", "deletes", all, Selection(**selected))
         store = await self._ready()
-        return await store.removing.remove_many(selection)
+        removed = 0
+        async for part in store.queries.parts(selection):
+            removed += await store.removing.remove_many(part)
+        return removed
 
     async def ensure_indexes(self, limits: bool | None) -> list[str]:
         """Create what is missing of the indexes; those for limits if `limits` says so, or any type has some."""
@@ -182,6 +208,6 @@ def _names(types: tuple[str, ...]) -> tuple[str, ...]:
 
 def _meant(name: str, does: str, all: bool, selection: Selection) -> Selection:
     """Return `selection`; raise `InvalidConfiguration` if it means every job and nobody said so."""
-    if not selection.filter() and not all:
+    if selection.all and not all:
         raise InvalidConfiguration(f"{name} without a selection {does} every job: say all=True if you mean it")
     return selection

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from typing import Unpack
 
-from ..job import Job, State
+from ..job import Job
 from ..store.cancelling import Cancelled
 from ..store.driver import run
 from ..waitable import remember
@@ -42,36 +41,23 @@ class Changing(Looking):
     def cancel_many(
         self,
         *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         all: bool = False,
         cascade: bool = False,
+        **selected: Unpack[Selected],
     ) -> Cancelled:
         """Cancel the jobs meant, as `cancel` does, and return how many were ended, and how many asked to end.
 
         Args:
             all: Must be True to cancel without any other argument.
             cascade: As of `cancel`.
+            selected: Only these; see `Selected`.
 
         Raises:
             StoreUnavailable: Some may be cancelled. Repeating goes on from there.
         """
-        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
         return run(self._asking.cancel_many(all=all, cascade=cascade, **selected))
 
-    def purge(
-        self,
-        older_than: float,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> int:
+    def purge(self, older_than: float, **selected: Unpack[Selected]) -> int:
         """Delete the final jobs meant that ended longer ago than that; return how many.
 
         Their ids may be created, and run, again. The collection is read: finished
@@ -79,11 +65,11 @@ class Changing(Looking):
 
         Args:
             older_than: Seconds.
+            selected: Only these; see `Selected`.
 
         Raises:
             StoreUnavailable: Some may be deleted. Repeating goes on from there.
         """
-        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
         return run(self._asking.purge(older_than, **selected))
 
     def remove(self, id: str) -> bool:
@@ -94,20 +80,14 @@ class Changing(Looking):
         """
         return run(self._asking.remove(id))
 
-    def remove_many(
-        self,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        all: bool = False,
-    ) -> int:
+    def remove_many(self, *, all: bool = False, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that are neither claimed nor running, nor waited for; return how many.
 
         Args:
             all: Must be True to delete without any other argument.
+            selected: Only these; see `Selected`.
+
+        Raises:
+            StoreUnavailable: Some may be deleted. Repeating goes on from there.
         """
-        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
         return run(self._asking.remove_many(all=all, **selected))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from itertools import chain
+from typing import Unpack
 
 from ..backlog import AlivePool, Backlog
 from ..errors import InvalidJob
-from ..job import Job, State
+from ..job import Job
 from ..names import MAX_ID, check_name
 from ..pool.waiting import Waiting
 from ..store.driver import run
@@ -27,43 +27,29 @@ class Looking(Base):
     def find(
         self,
         *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         limit: int = 100,
         after: Job | None = None,
         oldest_first: bool = False,
+        **selected: Unpack[Selected],
     ) -> list[Job]:
         """Return jobs by the time they were created, newest first, a page at a time.
 
         The next page begins ``after`` the last job of this one. There is no
         index on the creation time (it would cost every claim): without `ids`
-        the collection is read.
+        the collection is read. Of failed jobs only, only those.
 
         Args:
-            type, state, ids: Only these.
-            since, until: Created at or after, and before, these aware datetimes.
             limit: Page size, 1 to 10,000.
             after: The last job of the page before.
             oldest_first: The other order.
+            selected: Only these, see `Selected`: type, state, ids, since, until, error, group, text, key.
         """
-        selected: Selected = {"type": type, "state": state, "ids": ids, "since": since, "until": until}
         finding = self._asking.find(limit=limit, after=after, oldest_first=oldest_first, **selected)
         return [remember(job, self) for job in run(finding)]
 
-    def count(
-        self,
-        *,
-        type: str | None = None,
-        state: State | str | None = None,
-        ids: Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> int:
+    def count(self, **selected: Unpack[Selected]) -> int:
         """Return how many jobs there are; see `find`."""
-        return run(self._asking.count(type=type, state=state, ids=ids, since=since, until=until))
+        return run(self._asking.count(**selected))
 
     def backlog(self) -> Backlog:
         """Count the jobs that are not done with, by type, and the pools that live, of all processes and hosts.

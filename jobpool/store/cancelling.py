@@ -22,7 +22,7 @@ from .cascading import END, NOT_STARTED, ROUND, Cascading
 from .connection import Connection
 from .documents import Document, to_job
 from .driver import Session
-from .queries import Selection
+from .queries import Wanted
 
 _TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
 _ASK: Document = {"$currentDate": {"cancel_requested_at": True}}
@@ -88,7 +88,7 @@ class Cancelling:
                     break
         return job
 
-    async def cancel_many(self, selection: Selection, *, cascade: bool = False) -> Cancelled:
+    async def cancel_many(self, selection: Wanted, *, cascade: bool = False) -> Cancelled:
         """Cancel the jobs meant, a round at a time, those that wait first.
 
         Args:

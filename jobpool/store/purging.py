@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
+
 from ..job import FINAL, State
 from .connection import Connection
 from .documents import Document
 from .indexes import RESULT_INDEX
-from .queries import Selection
+from .queries import Wanted
 
 #: Jobs of one statement; a lost reply leaves this many in doubt.
 ROUND = 2000
 #: Those who wait for a job have to be told first how it ended; a pool does so within about a second.
 _FINAL: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$exists": False}}
+#: A result that was kept long enough.
+_OVER: Document = {
+    "state": State.SUCCEEDED.value,
+    "result_until": {"$exists": True},
+    "$expr": {"$lt": ["$result_until", "$$NOW"]},
+}
 
 
 class Purging:
@@ -30,7 +39,7 @@ class Purging:
         self._call = connection.driver.call
         self._jobs = connection.jobs
 
-    async def purge(self, selection: Selection, older_than: float) -> int:
+    async def purge(self, selection: Wanted, older_than: float) -> int:
         """Delete the jobs meant that have been final for `older_than` seconds; return how many.
 
         A round at a time, so that no statement runs into the time limit. A
@@ -58,18 +67,17 @@ class Purging:
         Raises:
             StoreUnavailable: Some may be deleted. The next call finds the rest.
         """
-        over: Document = {
-            "state": State.SUCCEEDED.value,
-            "result_until": {"$exists": True},
-            "$expr": {"$lt": ["$result_until", "$$NOW"]},
-        }
         with self._connection.call("purge", what="deleting results"):
-            some = self._jobs.find(over, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
-            found = await self._call(some.to_list)
+            found = await self._call(old_results(self._jobs).to_list)
             if not found:
                 return 0
-            here: Document = {"_id": _ids(found), **over}
+            here: Document = {"_id": _ids(found), **_OVER}
             return (await self._call(self._jobs.update_many, here, _EXPIRE)).modified_count
+
+
+def old_results(jobs: Collection[Document]) -> Cursor[Document]:
+    """Return the read that finds a round of results whose time is over."""
+    return jobs.find(_OVER, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
 
 
 def _ids(found: list[Document]) -> Document:

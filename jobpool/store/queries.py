@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Protocol
 
 from pymongo import ASCENDING, DESCENDING
 
 from ..errors import InvalidConfiguration, InvalidJob, JobNotFound
 from ..job import Job, State
+from ..limits import MAX_KEY
+from ..matching import Matcher
 from ..names import MAX_ID, check_instant, check_name, shown
 from .connection import Connection
 from .documents import Document, to_job
+from .pages import Pages
+
+
+#: Jobs that are matched together here, at first and then.
+FIRST_LOOK, LOOK = 200, 1000
+
+
+class Wanted(Protocol):
+    """Which jobs are meant, as far as MongoDB can tell by itself."""
+
+    def filter(self) -> Document:
+        """Return the filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Jobs of a selection that have been matched here."""
+
+    ids: list[str]
+    selection: Selection
+
+    def filter(self) -> Document:
+        """Return the filter: what else is meant has to hold still."""
+        return {**self.selection.filter(), "_id": {"$in": self.ids}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,35 +47,74 @@ class Selection:
     """Which jobs are meant. Everything given must hold; nothing given means all.
 
     Args:
-        type: Of this type.
-        state: In this state.
+        type: Of this type, or of one of several.
+        state: In this state, or in one of several.
         ids: With one of these ids.
         since: Created at or after this aware datetime.
         until: Created before this aware datetime.
+        error: Failed with an exception of this class, by its name.
+        group: Failed alike: the sign of an `ErrorGroup`.
+        text: With this text in their data; see `Matcher`.
+        key: Of this key.
+
+    Attributes:
+        matcher: What decides of `group` and `text`, which MongoDB cannot; None if neither is given.
     """
 
-    type: str | None = None
-    state: State | str | None = None
+    type: str | Iterable[str] | None = None
+    state: State | str | Iterable[State | str] | None = None
     ids: Iterable[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    error: str | None = None
+    group: str | None = None
+    text: str | None = None
+    key: str | None = None
+    matcher: Matcher | None = field(init=False, repr=False, compare=False)
     _filter: Document = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        matcher = None
+        if self.group is not None or self.text is not None:
+            matcher = Matcher(text=self.text, group=self.group)
+        object.__setattr__(self, "matcher", matcher)
         object.__setattr__(self, "_filter", self._checked())  # once: `ids` may be a generator
 
     def filter(self) -> Document:
-        """Return the filter, every value checked by type and compared as a value."""
+        """Return the filter, every value checked by type and compared as a value; see `matcher`."""
         return dict(self._filter)
+
+    @property
+    def all(self) -> bool:
+        """Whether every job is meant."""
+        return not self._filter and self.matcher is None
+
+    @property
+    def states(self) -> tuple[str, ...] | None:
+        """The states that are meant; None for all."""
+        return _values(self._filter.get("state"))
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """The ids that are meant, each once; None if none are named."""
+        found = _values(self._filter.get("_id"))
+        return None if found is None else tuple(dict.fromkeys(found))
 
     def _checked(self) -> Document:
         wanted: Document = {}
         if self.type is not None:
-            wanted["type"] = {"$eq": check_name(self.type, "type")}
-        if self.state is not None:
-            wanted["state"] = {"$eq": _state(self.state)}
+            wanted["type"] = _one_of([check_name(type, "type") for type in _several(self.type, "type")])
+        states = self.state
+        if states is None and (self.error is not None or self.group is not None):
+            states = State.FAILED  # no other has an error, and these have an index
+        if states is not None:
+            wanted["state"] = _one_of([_state(state) for state in _several(states, "state")])
         if self.ids is not None:
-            wanted["_id"] = {"$in": [check_name(id, "id", longest=MAX_ID) for id in _several(self.ids)]}
+            wanted["_id"] = {"$in": [check_name(id, "id", longest=MAX_ID) for id in _several(self.ids, "ids")]}
+        if self.error is not None:
+            wanted["error.type"] = {"$eq": check_name(self.error, "error", longest=MAX_ID)}
+        if self.key is not None:
+            wanted["key"] = {"$eq": self.key if self.key == "" else check_name(self.key, "key", longest=MAX_KEY)}
         created = {
             operator: check_instant(instant, name)
             for operator, instant, name in (("$gte", self.since, "since"), ("$lt", self.until, "until"))
@@ -59,12 +125,25 @@ class Selection:
         return wanted
 
 
-def _several(ids: Iterable[str]) -> Iterable[str]:
-    if isinstance(ids, str):
-        return [ids]
-    if isinstance(ids, Mapping | bytes) or not isinstance(ids, Iterable):
-        raise InvalidJob(f"ids must be several names, not {type(ids).__name__}")
-    return ids
+def _several(values: object, name: str) -> Iterable[Any]:
+    if isinstance(values, str):
+        return [values]
+    if isinstance(values, Mapping | bytes) or not isinstance(values, Iterable):
+        raise InvalidJob(f"{name} must be a name, or several, not {type(values).__name__}")
+    return values
+
+
+def _one_of(values: list[str]) -> Document:
+    """Return the condition; that on one value lets MongoDB take the index of a single state."""
+    distinct = list(dict.fromkeys(values))
+    return {"$eq": distinct[0]} if len(distinct) == 1 else {"$in": distinct}
+
+
+def _values(condition: Document | None) -> tuple[str, ...] | None:
+    """Return what a condition made above allows; None if there is none."""
+    if condition is None:
+        return None
+    return (condition["$eq"],) if "$eq" in condition else tuple(condition["$in"])
 
 
 def _state(value: State | str) -> str:
@@ -77,10 +156,11 @@ def _state(value: State | str) -> str:
 class Queries:
     """Reads. Threads: any; no state of its own."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, pages: Pages) -> None:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
+        self._pages = pages
 
     async def get(self, id: str) -> Job:
         """Return a snapshot of the job, or raise `JobNotFound`."""
@@ -99,11 +179,59 @@ class Queries:
             at, id = check_instant(after.created_at, "after"), check_name(after.id, "after", longest=MAX_ID)
             same_instant = {"created_at": {"$eq": at}, "_id": {beyond: id}}
             wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: at}}, same_instant]}]}
+        order = [("created_at", direction), ("_id", direction)]
+        if selection.matcher is not None:
+            return await self._matching(wanted, selection.matcher, order, limit)
         with self._connection.call("find", what="finding jobs"):
-            cursor = self._jobs.find(wanted).sort([("created_at", direction), ("_id", direction)]).limit(limit)
+            cursor = self._jobs.find(wanted).sort(order).limit(limit).allow_disk_use(True)
             return [to_job(document) for document in await self._call(cursor.to_list)]
+
+    async def _matching(
+        self, wanted: Document, matcher: Matcher, order: list[tuple[str, int]], limit: int
+    ) -> list[Job]:
+        """Return the first jobs that match: MongoDB puts their ids in order, and they are read as far as needed."""
+        found: list[str] = []
+        ordered: list[Document] = [{"$match": wanted}, {"$project": {"created_at": 1}}, {"$sort": dict(order)}]
+        with self._connection.call("find", what="finding jobs"):
+            cursor = await self._call(self._jobs.aggregate, ordered, allowDiskUse=True, batchSize=FIRST_LOOK)
+        try:
+            size = FIRST_LOOK
+            while len(found) < limit:
+                with self._connection.call("find", what="finding jobs"):
+                    some = [job["_id"] for job in await self._call(cursor.to_list, size)]
+                if not some:
+                    break
+                matched = {brief.id for brief in await self._pages.read({"_id": {"$in": some}}, matcher)}
+                found += [id for id in some if id in matched]
+                size = LOOK
+        finally:
+            await self._call(cursor.close)
+        return await self._these(found[:limit])
+
+    async def _these(self, ids: list[str]) -> list[Job]:
+        """Return the jobs with these ids, in that order; a few at a time, as they may have megabytes."""
+        jobs: dict[str, Job] = {}
+        for start in range(0, len(ids), LOOK):
+            with self._connection.call("find", what="finding jobs"):
+                cursor = self._jobs.find({"_id": {"$in": ids[start : start + LOOK]}})
+                jobs |= {job["_id"]: to_job(job) for job in await self._call(cursor.to_list)}
+        return [jobs[id] for id in ids if id in jobs]
 
     async def count(self, selection: Selection) -> int:
         """Return how many jobs there are."""
-        with self._connection.call("count", what="counting jobs"):
-            return await self._call(self._jobs.count_documents, selection.filter())
+        if selection.matcher is None:
+            with self._connection.call("count", what="counting jobs"):
+                return await self._call(self._jobs.count_documents, selection.filter())
+        counted, walk = 0, self._pages.walk(selection)
+        while page := await walk.next():
+            counted += len(page)
+        return counted
+
+    async def parts(self, selection: Selection) -> AsyncIterator[Wanted]:
+        """Yield what is meant in parts that MongoDB can tell by itself: all at once, unless it is matched here."""
+        if selection.matcher is None:
+            yield selection
+            return
+        walk = self._pages.walk(selection)
+        while page := await walk.next():
+            yield Part([brief.id for brief in page], selection)

@@ -13,7 +13,7 @@ from .connection import Connection
 from .documents import Document
 from .followers import Followers
 from .indexes import FOLLOWED_INDEX
-from .queries import Selection
+from .queries import Wanted
 
 #: Jobs of one look for those whom nobody waits for any more.
 ROUND = 1000
@@ -69,7 +69,7 @@ class Removing:
             )
         raise StoreUnavailable(f"{what}: it was changed by others {LOOKS} times meanwhile; call again")
 
-    async def remove_many(self, selection: Selection) -> int:
+    async def remove_many(self, selection: Wanted) -> int:
         """Delete the jobs meant that nobody holds or waits for; return how many."""
         wanted: Document = {"$and": [selection.filter(), _NOT_FOLLOWED]}
         with self._connection.call("remove", what="removing jobs"):

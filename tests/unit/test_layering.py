@@ -35,7 +35,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
-    *("overview", "relations", "timetable", "schedules"),
+    *("overview", "relations", "error_groups", "matching", "timetable", "schedules"),
     *(
         "trouble",
         "current",
