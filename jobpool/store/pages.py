@@ -84,7 +84,7 @@ class Pages:
         """
         return Walk(self, meaning, condition or {}, states, size, after)
 
-    async def read(self, filter: Document, matcher: Matcher | None, *, by_id: bool = True) -> list[Brief]:
+    async def read(self, filter: Document, matcher: Matcher | None) -> list[Brief]:
         """Return those of some jobs that match."""
         fields = dict.fromkeys(("type", "state", *(() if matcher is None else matcher.fields)), 1)
         cursor = self._jobs.find(filter, fields).hint(BY_ID)

@@ -18,7 +18,6 @@ from .connection import Connection
 from .documents import Document, to_job
 from .pages import Pages
 
-
 #: Jobs that are matched together here, at first and then.
 FIRST_LOOK, LOOK = 200, 1000
 
@@ -189,7 +188,7 @@ class Queries:
     async def _matching(
         self, wanted: Document, matcher: Matcher, order: list[tuple[str, int]], limit: int
     ) -> list[Job]:
-        """Return the first jobs that match: MongoDB puts their ids in order, and they are read as far as needed."""
+        """Return the first jobs that match: MongoDB puts ids in order, they are read as far as needed."""
         found: list[str] = []
         ordered: list[Document] = [{"$match": wanted}, {"$project": {"created_at": 1}}, {"$sort": dict(order)}]
         with self._connection.call("find", what="finding jobs"):
