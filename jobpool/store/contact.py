@@ -148,16 +148,8 @@ class Contact:
 
     async def elsewhere(self) -> list[str]:
         """Return the collections of this server that have jobpool's indexes, as far as this user may know."""
-        call, found = self._connection.driver.call, []
         with self._connection.call("find", what="looking for collections of jobs", translated=False):
-            try:
-                for database in await call(self._connection.client.list_database_names):
-                    for name in await call(self._connection.client[database].list_collection_names):
-                        if CLAIM_INDEX in await call(self._connection.client[database][name].index_information):
-                            found.append(f"{database}.{name}")
-            except PyMongoError:
-                return found
-        return found
+            return await elsewhere(self._connection)
 
     async def ensure_indexes(self, *, limits: bool = False) -> list[str]:
         """Create what is missing of the indexes, those for `limits` too or not; return the names of the new."""
@@ -170,3 +162,16 @@ class Contact:
                 f"{what} needs a replica set, and {shown(self._name)} is on a standalone server: nothing was "
                 "written; start mongod with --replSet, one node is enough"
             )
+
+
+async def elsewhere(connection: Connection) -> list[str]:
+    """Return the collections of this server that have jobpool's indexes; call it within `Connection.call`."""
+    call, client, found = connection.driver.call, connection.client, []
+    try:
+        for database in await call(client.list_database_names):
+            for name in await call(client[database].list_collection_names):
+                if CLAIM_INDEX in await call(client[database][name].index_information):
+                    found.append(f"{database}.{name}")
+    except PyMongoError:
+        return found
+    return found

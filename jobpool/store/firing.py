@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pymongo import ASCENDING, ReadPreference
+from pymongo.collection import Collection as Mongo
+from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
@@ -52,6 +54,14 @@ class Fired:
 MakeJob = Callable[[str | None], Document]
 
 
+def upcoming(schedules: Mongo[Document], most: int, but: Collection[str] = ()) -> Cursor[Document]:
+    """Return the read that finds names and due times, the earliest first; see `Due.upcoming`."""
+    wanted: Document = {"next_at": {"$gte": OLDEST, "$lt": _NEWEST}, "_id": {"$type": "string"}}
+    if but:
+        wanted["_id"]["$nin"] = sorted(but)
+    return schedules.find(wanted, {"next_at": 1}).sort("next_at", ASCENDING).limit(most)
+
+
 class Due:
     """The store operations by which pools fire schedules. They block. Threads: any; no state of its own."""
 
@@ -67,12 +77,8 @@ class Due:
 
         One covered read.
         """
-        wanted: Document = {"next_at": {"$gte": OLDEST, "$lt": _NEWEST}, "_id": {"$type": "string"}}
-        if but:
-            wanted["_id"]["$nin"] = sorted(but)
         with self._connection.call("schedules", what="looking for schedules that are due"):
-            cursor = self._schedules.find(wanted, {"next_at": 1}).sort("next_at", ASCENDING).limit(most)
-            return [(found["_id"], found["next_at"]) for found in cursor]
+            return [(found["_id"], found["next_at"]) for found in upcoming(self._schedules, most, but)]
 
     def read(self, name: str) -> Schedule | None:
         """Return a schedule, the state of its last job left out; None if it was removed."""

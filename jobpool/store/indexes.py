@@ -128,7 +128,7 @@ async def ensure_indexes(connection: Connection, models: Sequence[IndexModel] = 
     collation = present.get("_id_", {}).get("collation")  # every index takes the collection's if it has one
     missing = []
     for model in models:
-        wanted = {**_described(model.document), **({"collation": collation} if collation else {})}
+        wanted = {**described(model.document), **({"collation": collation} if collation else {})}
         if model.document["name"] not in present:
             missing.append(model)
         else:
@@ -152,7 +152,7 @@ async def await_indexes(connection: Connection, models: Sequence[IndexModel]) ->
 async def _present(connection: Connection) -> dict[str, Document]:
     with connection.call("indexes", what=f"reading the indexes of {connection.jobs.full_name}"):
         cursor = await connection.driver.call(connection.jobs.list_indexes)
-        return {index["name"]: _described(index) for index in await connection.driver.call(cursor.to_list)}
+        return {index["name"]: described(index) for index in await connection.driver.call(cursor.to_list)}
 
 
 async def _create(connection: Connection, missing: list[IndexModel]) -> None:
@@ -185,17 +185,17 @@ async def _what_is_in_the_way(connection: Connection, missing: list[IndexModel],
     jobs = connection.jobs
     for other, there in (await _present(connection)).items():
         for model in missing:
-            wanted = _described(model.document)
+            wanted = described(model.document)
             if all(there.get(what) == wanted.get(what) for what in _IDENTITY):
                 return (
                     f"index {other} of {jobs.full_name} takes the place of {model.document['name']}: it has "
                     f"{_short(there)}, jobpool needs {_short(wanted)} under its own name, and MongoDB keeps "
-                    f"only one of them; {_drop(jobs, other)}"
+                    f"only one of them; {drop_advice(jobs, other)}"
                 )
     return str(error)
 
 
-def _described(index: Mapping[str, Any]) -> Document:
+def described(index: Mapping[str, Any]) -> Document:
     """Return what matters of an index, by name; what is off or absent is left out."""
     options = {name: index[name] for name in _OPTIONS if index.get(name) not in (None, False)}
     return {"keys": list(index["key"].items()), **options}
@@ -203,13 +203,17 @@ def _described(index: Mapping[str, Any]) -> Document:
 
 def _check_same(jobs: Collection[Document], name: str, present: Document, wanted: Document) -> None:
     """Raise `IndexMismatch` if an index that has our name is not ours."""
+    if difference := difference_of(present, wanted):
+        raise _mismatch(f"index {name} of {jobs.full_name} has {difference}; {drop_advice(jobs, name)}")
+
+
+def difference_of(present: Document, wanted: Document) -> str | None:
+    """Return what an index has that is not as it must be, of what `described` returns; None if it is ours."""
     for what in sorted(present.keys() | wanted.keys()):
         there, ours = present.get(what, "none"), wanted.get(what, "none")
         if there != ours:
-            raise _mismatch(
-                f"index {name} of {jobs.full_name} has {what}: {_short(there)}, "
-                f"where jobpool needs {_short(ours)}; {_drop(jobs, name)}"
-            )
+            return f"{what}: {_short(there)}, where jobpool needs {_short(ours)}"
+    return None
 
 
 def _mismatch(text: str) -> IndexMismatch:
@@ -222,7 +226,8 @@ def _of_indexes(error: _Refused) -> _Refused:
     return error
 
 
-def _drop(jobs: Collection[Document], name: str) -> str:
+def drop_advice(jobs: Collection[Document], name: str) -> str:
+    """Return how an index of ours that is another is got rid of."""
     command = f"db.getCollection({json.dumps(jobs.name)}).dropIndex({json.dumps(name)})"
     return f"drop it in mongosh with {command}, and jobpool makes its own soon after"
 

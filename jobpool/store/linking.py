@@ -17,9 +17,11 @@ again, and so does whoever creates it again.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bson import ObjectId
+from pymongo.collection import Collection as Mongo
+from pymongo.cursor import Cursor
 
 from ..errors import JobNotFound, OutcomeRefused
 from ..job import State
@@ -42,6 +44,12 @@ COMPLETED = 50
 
 WAITING: Document = {"state": State.WAITING.value}
 _LINKING: Document = {**WAITING, "linking": {"$exists": True}}
+
+
+def left_links(jobs: Mongo[Document], before: datetime) -> Cursor[Document]:
+    """Return the read that finds jobs whose creator has not come so far since `before`."""
+    old: Document = {**WAITING, "linking": {"$lt": before}}
+    return jobs.find(old, {"waits_for": 1}).hint(WAITING_INDEX).batch_size(COMPLETED)
 
 
 class Linking:
@@ -139,8 +147,7 @@ class Linking:
         completed, what = 0, "looking for jobs whose creator has died"
         with self._connection.call("resolve", what=what):
             before = await self._connection.now() - timedelta(seconds=PATIENCE)
-        old: Document = {**WAITING, "linking": {"$lt": before}}
-        cursor = self._jobs.find(old, {"waits_for": 1}).hint(WAITING_INDEX).batch_size(COMPLETED)
+        cursor = left_links(self._jobs, before)
         while True:
             with self._connection.call("resolve", what=what):
                 found = await self._call(cursor.to_list, COMPLETED)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 
 from ..errors import OutcomeRefused, StoreUnavailable
@@ -40,6 +42,11 @@ _RUNNING = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": Fal
 _ASKED_TO_END = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": True}}
 _ATTEMPTS_LEFT = {"$expr": {"$lt": ["$attempts", "$max_attempts"]}}
 _ATTEMPTS_SPENT = {"$expr": {"$gte": ["$attempts", "$max_attempts"]}}
+
+
+def expired(jobs: Collection[Document]) -> Cursor[Document]:
+    """Return the read that finds a round of jobs whose leases are over."""
+    return jobs.find(EXPIRED, {"type": 1}).hint(LEASE_INDEX).limit(ROUND).batch_size(ROUND + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,7 @@ class Reaping:
         reaped: list[Reaped] = []
         while True:
             with self._connection.call("reap", what="looking for expired leases"):
-                found = list(
-                    self._jobs.find(EXPIRED, {"type": 1}).hint(LEASE_INDEX).limit(ROUND).batch_size(ROUND + 1)
-                )
+                found = list(expired(self._jobs))
             by_type: dict[str, list[str]] = defaultdict(list)
             for document in found:
                 type = document.get("type")

@@ -16,11 +16,14 @@ which stays.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
+from collections.abc import Collection as Several
 from dataclasses import dataclass
 
 from bson import ObjectId
 from pymongo import UpdateMany
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 
 from ..errors import OutcomeRefused
 from ..job import FINAL
@@ -38,6 +41,11 @@ logger = bounded_logger_of(__name__)
 _ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}}
 #: Waiting jobs whose dependencies are looked at together: each may have a megabyte of them.
 SWEPT = 50
+
+
+def ended_and_followed(jobs: Collection[Document], most: int) -> Cursor[Document]:
+    """Return the read that finds jobs which have ended and which others may wait for."""
+    return jobs.find(_ENDED, {"state": 1, "followed": 1}).hint(FOLLOWED_INDEX).limit(most).batch_size(most + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,7 @@ class Resolving:
         #: Links what creators have left that died; see there.
         self.complete_old = linking.complete_old
 
-    async def resolve(self, leave: Collection[str] = (), *, paced: bool = True) -> Resolved:
+    async def resolve(self, leave: Several[str] = (), *, paced: bool = True) -> Resolved:
         """Pass on the ends of a round of followed jobs; where none has ended that is a look at an empty index.
 
         Args:
@@ -87,9 +95,7 @@ class Resolving:
             StoreUnavailable: Some may be passed on. The next call finds the rest.
         """
         with self._connection.call("resolve", what="looking for ended jobs that others wait for"):
-            fields = {"state": 1, "followed": 1}
-            most = ROUND + len(leave)
-            ended = self._jobs.find(_ENDED, fields).hint(FOLLOWED_INDEX).limit(most).batch_size(most + 1)
+            ended = ended_and_followed(self._jobs, ROUND + len(leave))
             found = [job for job in await self._call(ended.to_list) if job["_id"] not in leave][:ROUND]
         if not found:
             return Resolved(0, 0)

@@ -80,11 +80,11 @@ class Settings:
             StoreUnavailable: Nothing is known.
         """
         with self._connection.call("find", what="reading what is paused", timeout=timeout):
-            return _paused(await self._connection.driver.call(self._settings.find_one, PAUSE))
+            return paused_of(await self._connection.driver.call(self._settings.find_one, PAUSE))
 
     async def known(self) -> Paused:
         """Return what is paused, as far as this user may know; to be called within a call of the connection."""
-        return _paused(await setting_of(self._connection, PAUSE))
+        return paused_of(await setting_of(self._connection, PAUSE))
 
     async def _change(self, update: list[Document], what: str, *, upsert: bool = False) -> Paused:
         with self._connection.call("pause", what=what):
@@ -96,7 +96,7 @@ class Settings:
     async def _changed(self, update: list[Document], *, upsert: bool = False) -> Paused:
         change, after = self._settings.find_one_and_update, ReturnDocument.AFTER
         call = self._connection.driver.call
-        return _paused(await call(change, PAUSE, update, upsert=upsert, return_document=after))
+        return paused_of(await call(change, PAUSE, update, upsert=upsert, return_document=after))
 
 
 #: In a pipeline: the items there are. Somebody else may have written something that is none.
@@ -130,7 +130,7 @@ def _said(reason: str) -> Document:
     return {"reason": {"$literal": reason}}
 
 
-def _paused(found: Mapping[str, Any] | None) -> Paused:
+def paused_of(found: Mapping[str, Any] | None) -> Paused:
     """Return what the document says. Of what somebody else wrote into it, what names something to pause counts."""
     if found is None:
         return Paused()
