@@ -10,6 +10,7 @@ from ..store.driver import run
 from .changing import Changing
 from .common import MIB
 from .consuming import Consuming
+from .importing import Importing
 from .inspecting import Inspecting
 from .overseeing import Overseeing
 from .producing import CREATE_BATCH, Producing, document_of
@@ -17,7 +18,7 @@ from .scheduling import Scheduling
 from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting):
+class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting, Importing):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

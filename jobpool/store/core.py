@@ -19,7 +19,9 @@ from .driver import BLOCKING, Driver
 from .filling import Filling
 from .finals import Finals
 from .followers import Followers
+from .importing import Importing
 from .linking import Linking
+from .listing import Listing
 from .pages import Pages
 from .presence import Presence
 from .purging import Purging
@@ -55,6 +57,8 @@ class Core:
         self.linking = Linking(self._connection, self.followers)
         self.creation = Creation(self._connection, self.linking)
         self.pages = Pages(self._connection)
+        self.importing = Importing(self._connection, self.creation)
+        self.listing = Listing(self._connection, self.pages)
         self.queries = Queries(self._connection, self.pages)
         self.cancelling = Cancelling(self._connection, Cascading(self._connection, self.followers))
         self.removing = Removing(self._connection, self.followers)

@@ -43,6 +43,7 @@ LAYERS = [
         "child",
         "tracing",
         "request",
+        "importing",
         "guarding",
         "middleware",
         "http",
@@ -66,7 +67,7 @@ LAYERS = [
 #: What is imported from outside, and by whom; a name ends in a dot if it means the modules of a package.
 THIRD_PARTIES = {
     "pymongo": ("store.", "embedded", "bench."),
-    "bson": ("data", "store.", "bench."),
+    "bson": ("data", "importing.", "store.", "bench."),
     "prometheus_client": ("metrics.", "bench."),
     "rich": ("demo.", "cli."),
     "opentelemetry": ("tracing.",),
