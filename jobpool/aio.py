@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -350,6 +350,10 @@ class AsyncJobManager(Common[Core]):
     async def remove_many(self, *, all: bool = False, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds or waits for; see `JobManager.remove_many`."""
         return await self._asking.remove_many(all=all, **selected)
+
+    def each(self, *, oldest_first: bool = False, **selected: Unpack[Selected]) -> AsyncIterator[Job]:
+        """Return an asynchronous iterator over all jobs meant; see `JobManager.each`."""
+        return Inspector(self).each(oldest_first=oldest_first, selected=selected)
 
     async def ids_beginning(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Return the first ids that begin with `prefix`; see `JobManager.ids_beginning`."""

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 #: Bytes that are read at once: of a pipe what is there, at most that.
-CHUNK = 1 << 20
+CHUNK = 1 << 17
 #: Bytes of one value: far more than what a job may hold takes as JSON.
 LONGEST = 64 << 20
 
