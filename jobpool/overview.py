@@ -12,8 +12,8 @@ from .progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How many jobs of a type ended and are kept.
+class Finished:
+    """How many final jobs of a type are kept.
 
     Attributes:
         succeeded, failed, cancelled: Those in that state.
@@ -58,7 +58,7 @@ class Stats:
         paused: What is paused.
         documents: How many jobs there are, whatever their state, as MongoDB keeps count (after a
             crash of the server it may be some off).
-        ended: By type, those that ended; None if they were not asked for.
+        finished: By type, those that are final; None if they were not asked for.
         size: What the collection takes; None if this user may not know: the right is `collStats`.
     """
 
@@ -71,7 +71,7 @@ class Stats:
     suggested_pools: int
     paused: Paused
     documents: int
-    ended: Mapping[str, Ended] | None = field(default=None, repr=False)
+    finished: Mapping[str, Finished] | None = field(default=None, repr=False)
     size: Size | None = None
 
 

@@ -29,7 +29,7 @@ class Overseer:
     def __init__(self, manager: Reader) -> None:
         self._manager = manager
 
-    async def stats(self, *, ended: bool, told: Callable[[int], object] = _nobody) -> Stats:
+    async def stats(self, *, finished: bool, told: Callable[[int], object] = _nobody) -> Stats:
         """Count everything once."""
         store = self._manager.store
         backlog = await self._backlog()
@@ -43,7 +43,7 @@ class Overseer:
             suggested_pools=backlog.suggested_pools(),
             paused=await store.overseeing.paused(),
             documents=await store.overseeing.documents(),
-            ended=await store.sizes.ended(told) if ended else None,
+            finished=await store.sizes.finished(told) if finished else None,
             size=await store.sizes.size(),
         )
 
@@ -77,13 +77,13 @@ class Overseer:
 class Overseeing(Base):
     """Looks at all of it."""
 
-    def stats(self, *, ended: bool = False, told: Callable[[int], object] = _nobody) -> Stats:
+    def stats(self, *, finished: bool = False, told: Callable[[int], object] = _nobody) -> Stats:
         """Count the jobs that are not done with, by type, the pools, and what the collection takes.
 
         As long as `backlog` takes: some 0.6 s per million of pending and failed jobs.
 
         Args:
-            ended: Count those that succeeded, failed and were cancelled as well. No index has them:
+            finished: Count those that succeeded, failed and were cancelled as well. No index has them:
                 every job is read, some 3 million a second; 250,000 where there are more than two
                 million, in rounds none of which takes long.
             told: Hears, while they are counted, how many more jobs were read.
@@ -92,7 +92,7 @@ class Overseeing(Base):
             StoreUnavailable: Nothing is known.
             StoreRefused: The collection lacks jobpool's indexes.
         """
-        return run(Overseer(self).stats(ended=ended, told=told))
+        return run(Overseer(self).stats(finished=finished, told=told))
 
     def types(self) -> tuple[TypeOverview, ...]:
         """Return the types that have jobs that are not done with, or a pool alive, or a pause; by name.

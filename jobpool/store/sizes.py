@@ -1,4 +1,4 @@
-"""How much there is: what the collection takes, and how many jobs ended. The latter reads all of it."""
+"""How much there is: what the collection takes, and how many jobs are final. The latter reads all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 from ..data import LENIENT
 from ..job import FINAL
-from ..overview import Ended, Size
+from ..overview import Finished, Size
 from .connection import Connection
 from .documents import Document
 from .indexes import BY_ID
@@ -53,8 +53,8 @@ class Sizes:
             index_bytes={name: int(size) for name, size in sorted(indexes.items())},
         )
 
-    async def ended(self, told: Callable[[int], object] = lambda _: None) -> dict[str, Ended]:
-        """Count the jobs that ended, by type: every job is read, some 3 million a second.
+    async def finished(self, told: Callable[[int], object] = lambda _: None) -> dict[str, Finished]:
+        """Count the final jobs, by type: every job is read, some 3 million a second.
 
         Of more than two million jobs it is done in rounds by id, some 250,000 a second.
 
@@ -73,7 +73,7 @@ class Sizes:
                 if state in FINAL and isinstance(type, str):
                     counts.setdefault(type, Counter())[state] += one["jobs"]
             told(sum(one["jobs"] for one in found))
-        return {type: Ended(**counts[type]) for type in sorted(counts)}
+        return {type: Finished(**counts[type]) for type in sorted(counts)}
 
     async def _counted(self) -> AsyncIterator[list[Document]]:
         """Yield counts by type and state, of all jobs at once or of one round after the other."""
@@ -101,7 +101,7 @@ class Sizes:
         return found, found[-1]["last"] if whole else None
 
     async def _aggregated(self, pipeline: list[Document], **options: Any) -> list[Document]:
-        with self._connection.call("count", what="counting the jobs that ended"):
+        with self._connection.call("count", what="counting the final jobs"):
             cursor = await self._call(self._jobs.aggregate, pipeline, **options)
             return await self._call(cursor.to_list)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-#: Colours of states, and of what doctors find.
+#: Colours of states, of what doctors find, and of what pools and types are about.
 STYLES = {
     "pending": "cyan",
     "waiting": "blue",
@@ -30,6 +30,10 @@ STYLES = {
     "warning": "yellow",
     "problem": "bold red",
     "skipped": "dim",
+    "paused": "yellow",
+    "draining": "yellow",
+    "dead": "bold red",
+    "nobody runs it": "bold red",
 }
 
 

@@ -1,0 +1,92 @@
+"""``jobpool pause``: no job of a type is begun any more, until ``jobpool resume``; what runs goes on."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING
+
+from . import FAILED, OK
+from .options import place
+from .terminal.confirm import confirmed
+from .terminal.screen import say
+from .terminal.steering import Steered, due_of, look, show, show_pauses
+from .terminal.words import count, jobs
+
+if TYPE_CHECKING:
+    from ..manager import JobManager
+
+EXAMPLES = """\
+examples:
+  jobpool pause                                   what is paused, since when and why
+  jobpool pause mail --reason "the relay is down" no mail is begun any more, by any pool
+  jobpool pause --all --yes                       nothing at all is begun, as before a migration
+  jobpool resume mail                             and on it goes
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("type", nargs="*", metavar="TYPE", help="what to pause; its aliases are paused with it")
+    parser.add_argument("--all", action="store_true", help="pause every type, also those that are not there yet")
+    parser.add_argument("--reason", metavar="TEXT", help="for those who look: up to 500 characters")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before everything is paused")
+    parser.add_argument("--json", action="store_true", help="print what is paused then as JSON")
+    place.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pause, and say what that holds; say what is paused if nothing is named."""
+    check(args, "pause")
+    with place.reader_of(args) as manager:
+        if not (args.type or args.all):
+            return show_pauses(manager, args, "jobpool pause TYPE pauses a type, jobpool pause --all everything")
+        if args.all and not args.yes and not confirmed(_question(manager), yes=args.yes):
+            say("jobpool: nothing was paused")
+            return FAILED
+        paused = manager.pause(*args.type, reason=args.reason)
+        steered = look(manager, paused)
+        show(args, steered)
+        if not args.json:
+            _tell(args.type, steered)
+        _warn(args.type, steered)
+        return OK
+
+
+def check(args: argparse.Namespace, what: str) -> None:
+    """Refuse types together with ``--all``.
+
+    Raises:
+        InvalidConfiguration: Both were given.
+    """
+    from ..errors import InvalidConfiguration
+
+    if args.type and args.all:
+        raise InvalidConfiguration(f"name the types to {what}, or say --all, not both")
+
+
+def _question(manager: JobManager) -> str:
+    total = manager.backlog().total
+    return f"Pause every type? {jobs(total.due)} that are due would wait, {count(total.running)} running go on."
+
+
+def _tell(types: list[str], steered: Steered) -> None:
+    if steered.backlog is None:
+        say(f"jobpool: paused; how many jobs that holds is not known: {steered.unknown}")
+        return
+    due = sum(due_of(steered).values()) if not types else sum(steered.backlog.of(type).due for type in types)
+    running = sum(part.running for type, part in steered.backlog.types.items() if not types or type in types)
+    say(f"paused: {jobs(due)} that are due wait, and what comes; {count(running)} running go on")
+
+
+def _warn(types: list[str], steered: Steered) -> None:
+    """Tell of types that nobody knows: they may be typing errors."""
+    if steered.backlog is None:
+        return
+    known = {*steered.backlog.types, *(type for pool in steered.backlog.pools for type in pool.types)}
+    for type in types:
+        if type not in known:
+            say(
+                f"jobpool: nobody knows the type {type!r}: it has no jobs that are not done with, and no pool "
+                f"alive runs it. If it is a typing error: jobpool resume {shlex.quote(type)}"
+            )

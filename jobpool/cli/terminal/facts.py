@@ -1,0 +1,72 @@
+"""Pauses, limits, pools and sizes in words, as several commands show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .words import ago, count, duration
+
+if TYPE_CHECKING:
+    from ...backlog import AlivePool, TypeLimits
+    from ...limits import Limit
+    from ...pauses import Pause, Paused
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+NOBODY = "nobody runs it"
+EVERYTHING = "every type"
+
+
+def size(number: float) -> str:
+    """Return bytes in a unit of which there are less than a thousand: ``1.5 MB``."""
+    unit = 0
+    while number >= 999.5 and unit < len(_UNITS) - 1:
+        number, unit = number / 1000, unit + 1
+    return f"{number:.0f} {_UNITS[unit]}" if unit == 0 or number >= 99.5 else f"{number:.2g} {_UNITS[unit]}"
+
+
+def paused_for(pause: Pause, now: datetime) -> str:
+    """Return since when, and why: ``5m ago (deploying)``."""
+    why = f" ({pause.reason})" if pause.reason else ""
+    return f"{ago(pause.since, now)} ago{why}"
+
+
+def paused_rows(paused: Paused, now: datetime) -> list[tuple[str, str, str]]:
+    """Return what is paused, how long ago, and why, a row for each; everything first."""
+    rows = [(EVERYTHING, paused.everything)] if paused.everything else []
+    rows += sorted(paused.types.items())
+    return [(name, f"{ago(pause.since, now)} ago", pause.reason or "-") for name, pause in rows]
+
+
+def limits(found: TypeLimits | None) -> str:
+    """Return what a pool heeds of a type: ``5 at once, 10 per 1s; each key 1 at once``; ``-`` if nothing."""
+    if found is None:
+        return "-"
+    parts = [_limit(found.limit)] if found.limit else []
+    if found.key_limit:
+        parts.append(f"each key {_limit(found.key_limit)}")
+    elif found.keyed:
+        parts.append("keys take turns")
+    return "; ".join(parts) or "-"
+
+
+def _limit(limit: Limit) -> str:
+    parts = [] if limit.running is None else [f"{count(limit.running)} at once"]
+    if limit.rate is not None:
+        parts.append(f"{limit.rate:g} per {duration(limit.per)}")
+    return ", ".join(parts)
+
+
+def pool_state(pool: AlivePool) -> str:
+    """Return what a pool is about: running, draining or dead; alive if it does not say more."""
+    return (pool.state or "alive") if pool.alive else "dead"
+
+
+def types(number: int) -> str:
+    """Return ``1 type`` or ``3 types``."""
+    return f"{count(number)} type{'' if number == 1 else 's'}"
+
+
+def mean(seconds: float | None) -> str:
+    """Return a mean run time; ``-`` if nobody knows."""
+    return "-" if seconds is None else "<1ms" if seconds < 0.001 else duration(seconds)

@@ -1,0 +1,86 @@
+"""What is paused and what that holds, for those who pause and resume."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .. import OK
+from . import facts, jsons
+from .screen import Column, say, table, write
+
+if TYPE_CHECKING:
+    from ...backlog import Backlog
+    from ...manager import JobManager
+    from ...pauses import Paused
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What is paused, and what was counted then.
+
+    Attributes:
+        paused: What is paused.
+        backlog: What was counted; None if it could not be.
+        unknown: Why it could not.
+    """
+
+    paused: Paused
+    backlog: Backlog | None
+    unknown: str = ""
+
+
+def look(manager: JobManager, paused: Paused) -> Steered:
+    """Count the jobs. What was done stands, whatever comes of it: that the count fails is no failure."""
+    from ...errors import StoreError
+
+    try:
+        return Steered(paused, manager.backlog())
+    except StoreError as error:
+        return Steered(paused, None, " ".join(str(error).split()))
+
+
+def due_of(steered: Steered) -> dict[str, int]:
+    """Return by type how many due jobs are held by pauses."""
+    if steered.backlog is None:
+        return {}
+    types = steered.backlog.types
+    return {type: part.due for type, part in types.items() if part.due and (part.paused or type in steered.paused)}
+
+
+def show_pauses(manager: JobManager, args: argparse.Namespace, hint: str) -> int:
+    """Show what is paused, and how one pauses or resumes."""
+    show(args, look(manager, manager.paused()))
+    say(hint)
+    return OK
+
+
+def show(args: argparse.Namespace, steered: Steered) -> None:
+    """Write what is paused, with the due jobs that this holds."""
+    due = due_of(steered)
+    if args.json:
+        held = None if steered.backlog is None else due
+        write(
+            jsons.whole({"everything": steered.paused.everything, "types": steered.paused.types, "due_held": held})
+        )
+        return
+    if not steered.paused:
+        write("nothing is paused")
+        return
+    now = _now(steered)
+    rows = facts.paused_rows(steered.paused, now)
+    columns = [Column("paused", least=12), Column("since"), Column("due jobs", right=True), Column("reason")]
+    table(columns, [(name, since, _due(name, due, steered), reason) for name, since, reason in rows])
+
+
+def _due(name: str, due: dict[str, int], steered: Steered) -> str:
+    if steered.backlog is None:
+        return "-"
+    everything = steered.paused.everything is not None and name == facts.EVERYTHING
+    return f"{sum(due.values()) if everything else due.get(name, 0):,}"
+
+
+def _now(steered: Steered) -> datetime:
+    return steered.backlog.at if steered.backlog is not None else datetime.now(UTC)
