@@ -31,6 +31,7 @@ COMMANDS = {
     "mongod": Command("Start", "run an embedded MongoDB in the foreground"),
     "help": Command("Start", "show all about a command, page by page"),
     "create": Command("Jobs", "create jobs: one, or one for each line of a file"),
+    "ls": Command("Jobs", "list jobs, newest first"),
     "stats": Command("Watch", "show what waits, runs and failed, who works on it, and what it takes"),
     "pools": Command("Watch", "show which pools there are, and what they hold"),
     "types": Command("Watch", "show the types of jobs, how fast they go, and who runs them"),
@@ -40,6 +41,7 @@ COMMANDS = {
     "metrics": Command("Measure", "print the metrics of all pools together, or serve them"),
     "dashboard": Command("Measure", "write the dashboards and rules for Grafana and Prometheus"),
     "bench": Command("Measure", "measure speed and contention on this MongoDB"),
+    "import": Command("Care", "carry over the jobs of another system", "jobpool.cli.importing"),
 }
 
 OK, FAILED, USAGE, UNREACHABLE, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130

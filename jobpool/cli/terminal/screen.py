@@ -46,12 +46,14 @@ class Column:
         right: Whether its values stand at its right, as numbers do.
         optional: Whether it is left out where a terminal is too narrow; the last optional one goes first.
         least: Characters that it keeps at the least when others need room.
+        room: With so many it is shown, though it be cut; with less, and others in need, it is left out.
     """
 
     name: str
     right: bool = False
     optional: bool = False
     least: int = 6
+    room: int = 24
 
 
 #: Between two columns.
@@ -79,18 +81,26 @@ def console(*, stderr: bool = False) -> Console | None:
     return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
-def table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table to stdout; its values may be foreign texts."""
+def width() -> int | None:
+    """Return how many characters a line of stdout has; None if no terminal reads it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]], *, header: bool = True) -> None:
+    """Write a table to stdout, or a further part of one, without its header; its values may be foreign texts."""
     named = [Column(one) if isinstance(one, str) else one for one in columns]
     cells = [[clean(value) for value in row] for row in rows]
     terminal = console()
     if terminal is not None:
-        terminal.print(rich_table(named, cells, terminal.width))
+        made = rich_table(named, cells, terminal.width)
+        made.show_header = header
+        terminal.print(made)
         return
-    if sys.stdout.isatty():  # without rich
-        named, cells = fitting(named, cells, shutil.get_terminal_size().columns)
-    for row in plain_rows(named, cells):
-        write(row)
+    room = width()
+    if room is not None:  # without rich
+        named, cells = fitting(named, cells, room)
+    for row in plain_rows(named, cells)[0 if header else 1 :]:
+        write(row[:room])
 
 
 def plain_rows(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
@@ -132,8 +142,10 @@ def fitting(
     widths = _widths(columns, cells)
 
     def needed() -> int:
-        bounded = (widths[n] if columns[n].right else min(widths[n], max(columns[n].least, 24)) for n in kept)
-        return sum(bounded) + GAP * (len(kept) - 1)
+        wanted = (
+            widths[n] if columns[n].right else min(widths[n], max(columns[n].least, columns[n].room)) for n in kept
+        )
+        return sum(wanted) + GAP * (len(kept) - 1)
 
     for index in reversed(range(len(columns))):
         if needed() > width and columns[index].optional:
