@@ -1,8 +1,8 @@
 """Jobs of other systems, carried over into a collection of ours; see `JobManager.import_jobs`.
 
-Another source is a module here whose class is a `Source`, and a line in
-`SOURCES`. It says of one document what it means; reading, writing, counting and
-going on after an interruption are the same for all.
+Another source is a module here whose class is a `Source`, and a parser in
+`cli.importing`. It says of one document what it means; reading, writing,
+counting and going on after an interruption are the same for all.
 """
 
 from .carried import Carried, Left, Note, Source, Unfit
@@ -10,11 +10,7 @@ from .raw import as_far_as_readable
 from .report import Imported, Skipped
 from .togedo import Togedo
 
-#: By the name on the command line: what it is.
-SOURCES = {"togedo": "the npm package @togedo/job-manager"}
-
 __all__ = [
-    "SOURCES",
     "Carried",
     "Imported",
     "Left",

@@ -30,6 +30,8 @@ def stable_json(value: Any, *, without_nulls: bool = False) -> str:
     Raises:
         TypeError: It is of a kind that is not known to have one.
     """
+    if type(value) is str:  # as most are
+        return encode_basestring(value)
     if isinstance(value, dict):
         keys = sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_units)
         kept = [key for key in keys if not (without_nulls and value[key] is None)]
@@ -47,13 +49,11 @@ def stable_json(value: Any, *, without_nulls: bool = False) -> str:
 
 def number(value: float) -> str:
     """Return a number as JavaScript shows it: the fewest digits that mean it, an exponent from 1e21 on."""
-    if isinstance(value, int) and -MAX_SAFE <= value <= MAX_SAFE:
-        return str(int(value))
+    if -MAX_SAFE <= value <= MAX_SAFE and value == (nearest := int(value)):
+        return str(nearest)
     value = float(value)
     if not math.isfinite(value):
         return "null"
-    if value == 0:
-        return "0"
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     text = "".join(map(str, digits))
     return ("-" if sign else "") + _placed(text, len(text) + int(exponent))

@@ -17,7 +17,7 @@ class Skipped:
         problem: In a word: type, data, id, run_at, status, created, result or unreadable.
         why: What is wrong, with the path to it.
         carried: Whether the job is there in spite of it, without its result.
-        data: The document; None if it cannot be read.
+        document: As it is there; None if it cannot be read.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Skipped:
     problem: str
     why: str
     carried: bool = False
-    data: Any = field(default=None, repr=False)
+    document: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

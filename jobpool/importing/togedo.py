@@ -132,14 +132,14 @@ def made_of(id: str, type: str, data: Any) -> bool:
     if len(id) != 40:
         return False
     try:
-        forms = {stable_json(data)}
+        text = stable_json(data)
+        if id == _sha1(type + text):
+            return True
         if data is None:
-            forms.add("undefined")
-        elif "null" in next(iter(forms)):
-            forms.add(stable_json(data, without_nulls=True))
+            return id == _sha1(f"{type}undefined")
+        return "null" in text and id == _sha1(type + stable_json(data, without_nulls=True))
     except TypeError:
         return False
-    return any(_sha1(f"{type}{form}") == id for form in forms)
 
 
 def id_text(id: Any) -> str:

@@ -81,7 +81,7 @@ class Origin:
         """
         options: dict[str, Any] = {"sort": _BY_ID, "hint": _BY_ID}
         if last is not None:
-            options["min"] = [("_id", RawBSONDocument(last, _RAW)["_id"])]
+            options["min"] = {"_id": RawBSONDocument(last, _RAW)["_id"]}
         taken: list[bytes] = []
         size = 0
         with self._connection.call("find", what=f"reading {self.name}"):

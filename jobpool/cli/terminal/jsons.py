@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 #: Fields that hold what users stored: they may look like anything.
-STORED = frozenset(("data", "result", "checkpoint"))
+STORED = frozenset(("data", "result", "checkpoint", "document"))
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,253 @@
+"""``jobpool import``: jobs of another system, carried over into a collection of ours.
+
+Each document becomes one job here, once, however often it is tried: what is
+there already is recognised and left as it is, whatever became of it since. An
+import that was interrupted goes on when it is repeated. The source is only
+read, and may stay in use; repeat the import for what was written meanwhile.
+
+What cannot be held here (undefined, RegExp, code, NaN, too much data) is left
+out and said, never changed: --skipped keeps the documents. A job whose result
+cannot be held comes without it.
+
+Whole numbers that JavaScript stored as doubles become ints. Priorities become
+ints within our bounds. Jobs that are active there are left out unless --active
+says what is to become of them. Delete what is done here only after the last
+import: what was deleted is imported again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING
+
+from . import FAILED, OK
+from .options import place
+from .options.environment import from_environment
+from .terminal import jsons
+from .terminal.screen import Column, fields, say, table, write
+from .terminal.words import clean, count, duration, jobs, rate
+
+if TYPE_CHECKING:
+    from ..importing import Imported, Skipped
+    from .terminal.progress import Progress
+
+EXAMPLES = """\
+examples:
+  jobpool import togedo -d shop --from-database shop_js --dry-run    what would come over, and what would not
+  jobpool import togedo -d shop --from-database shop_js    carry it over; repeat it as often as you like
+  jobpool import togedo -d shop --from-database shop_js --active pending --skipped left.ndjson
+  jobpool import togedo -d shop --from-uri mongodb://old.example.org/shop_js    from another server
+"""
+
+#: Of what is left out, so many are named; the rest is in the file.
+SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sources; of each, the options."""
+    sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
+    package = "the npm package @togedo/job-manager"
+    togedo = sources.add_parser("togedo", help=package, description=f"Carry over the jobs of {package}.")
+    _add_from(togedo)
+    group = togedo.add_argument_group("what becomes of them")
+    group.add_argument(
+        "--active",
+        choices=("skip", "pending", "failed"),
+        help="those that a worker there holds: leave them out, run them here (they may be running there now), or "
+        "keep them as failed (default: leave them out and say so)",
+    )
+    group.add_argument(
+        "--ids",
+        choices=("recompute", "keep"),
+        default="recompute",
+        help="recompute: one that was made of type and data is made so here, so that equal work stays done once; "
+        "keep: all ids stay as they are (default: recompute)",
+    )
+    _add_how(togedo)
+    place.add_arguments(togedo)
+
+
+def _add_from(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("from where")
+    group.add_argument(
+        "--from-uri",
+        default=from_environment("FROM_URI"),
+        metavar="URI",
+        help="the MongoDB of the source ($JOBPOOL_FROM_URI, else the one of the jobs)",
+    )
+    group.add_argument(
+        "--from-database", metavar="NAME", help="the database of the source (default: the one that its URI names)"
+    )
+    group.add_argument("--from-collection", default="jobs", metavar="NAME", help="(default: jobs)")
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--dry-run", action="store_true", help="write nothing, say what would come of it")
+    parser.add_argument(
+        "--skipped", metavar="FILE", help="write what is left out, and why, into this file, one JSON object a line"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, show the sums of both sides, and return 1 if anything was left out that was to come."""
+    from ..importing import Togedo
+
+    source = Togedo(active=args.active or "skip", ids=args.ids)
+    database = args.from_database or _database_of(args.from_uri)
+    with _file(args.skipped) as file, _Watch(file) as watch, place.manager_of(args) as manager:
+        try:
+            report = manager.import_jobs(
+                source,
+                database=database,
+                collection=args.from_collection,
+                uri=args.from_uri,
+                dry_run=args.dry_run,
+                on_round=watch.hear,
+                on_skipped=watch.skip,
+            )
+        except BaseException:
+            watch.close()
+            watch.say_how_far()
+            raise
+        watch.close()
+    if args.json:
+        write(jsons.whole(report))
+    else:
+        _show(report)
+    _hint(report, watch, args)
+    return OK if report.flawless else FAILED
+
+
+def _database_of(uri: str | None) -> str:
+    from ..errors import InvalidConfiguration
+    from ..store.uris import database_in
+
+    named = database_in(uri or "")
+    if named is None:
+        raise InvalidConfiguration("name the database to import from: --from-database NAME")
+    return named
+
+
+@contextmanager
+def _file(path: str | None) -> Iterator[IO[str] | None]:
+    """Open what is left out is written to; one that cannot be written ends it before anything is read."""
+    from ..errors import InvalidConfiguration
+
+    if path is None:
+        yield None
+        return
+    try:
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise InvalidConfiguration(f"cannot write to {clean(path)}: {error.strerror}") from None
+    with file:
+        yield file
+
+
+class _Watch:
+    """Shows how far it is, and hears what is left out. Threads: one."""
+
+    def __init__(self, file: IO[str] | None) -> None:
+        self.first: list[Skipped] = []
+        self._file = file
+        self._stack = ExitStack()
+        self._progress: Progress | None = None
+        self._report: Imported | None = None
+
+    def hear(self, report: Imported) -> None:
+        """Hear how far it is."""
+        from .terminal.progress import Progress
+
+        if self._progress is None:
+            title = "looking at" if report.dry_run else "importing"
+            self._progress = self._stack.enter_context(Progress(title, report.source_jobs))
+        self._progress.advance(report.read - self._progress.done)
+        self._report = report
+
+    def skip(self, skipped: Skipped) -> None:
+        """Hear what is left out."""
+        if len(self.first) < SHOWN:
+            self.first.append(skipped)
+        if self._file is not None:
+            self._file.write(f"{jsons.line(skipped)}\n")
+
+    def say_how_far(self) -> None:
+        """Say what is done when it was interrupted."""
+        if self._report is not None and not self._report.dry_run:
+            here, read = self._report.carried, self._report.read
+            say(
+                f"{jobs(here)} of {count(read)} documents are carried over; repeat the command to go on from there"
+            )
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._stack.close()
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _show(report: Imported) -> None:
+    would = "would be imported" if report.dry_run else "imported"
+    fields(
+        (
+            ("from", report.source),
+            ("into", report.target),
+            ("read", count(report.read)),
+            (would, count(report.inserted)),
+            ("imported before", count(report.already) if report.already else None),
+            ("same work here", count(report.existing) if report.existing else None),
+            ("left out", count(report.left_out) if report.left_out else None),
+            ("skipped", count(report.skipped) if report.skipped else None),
+            ("without result", count(report.results_left) if report.results_left else None),
+            ("missing", count(report.missing) if report.missing else None),
+            ("took", f"{duration(report.seconds)}, {rate(report.read / max(report.seconds, 1e-3))}"),
+        )
+    )
+    write()
+    rows = [("there", state, count(number)) for state, number in report.source_states.items()]
+    rows += [("here", state, count(number)) for state, number in report.target_states.items()]
+    table(["side", "state", Column("jobs", right=True)], rows)
+
+
+#: What notes mean; of those that are not here nothing has to be said.
+_NOTES = {
+    "id_recomputed": "have the id that `create` computes of their type and data",
+    "id_kept": "keep their ids",
+    "priority_changed": "had a priority that is no int within our bounds: the next lower one, or 0",
+    "numbers_whole": "had whole numbers stored as doubles, which are ints now",
+    "created_guessed": "did not say when they were created: the earliest instant that they have, else now",
+}
+
+
+def _hint(report: Imported, watch: _Watch, args: argparse.Namespace) -> None:
+    """Say what deserves a thought, on stderr."""
+    for note, meaning in _NOTES.items():
+        if report.notes.get(note):
+            say(f"{jobs(report.notes[note])} {meaning}")
+    if report.left_out and args.active is None:
+        say(
+            f"{jobs(report.left_out)} active there and left out: stop the workers there and repeat it, or decide "
+            "with --active pending (they may be running there now), failed or skip"
+        )
+    for one in watch.first:
+        what = "came without its result" if one.carried else "skipped"
+        say(f"{what}: {clean(one.id, 80)} ({one.status}): {clean(one.why, 200)}")
+    more = report.skipped + report.results_left - len(watch.first)
+    if more > 0:
+        where = f"all are in {clean(args.skipped)}" if args.skipped else "--skipped FILE keeps all"
+        say(f"... and {count(more)} more; {where}")
+    carried = report.carried + report.missing
+    if not report.dry_run:
+        ok = "all are there" if not report.missing else f"{count(report.missing)} are NOT there"
+        say(f"check: {count(carried)} of {count(report.read)} documents have their jobs here, {ok}")
+    if report.source_jobs > report.read:
+        say(
+            f"there are {count(report.source_jobs)} documents now: some were written meanwhile, repeat it for them"
+        )
