@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import NOTHING, OK
 from .options import filters, place
+from .options.amounts import number
 from .options.ids import resolve
 from .terminal import jsons
 from .terminal.jobs import COLUMNS, FEW, USUAL, row, short
@@ -39,7 +40,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--limit", type=int, default=LIMIT, metavar="N", help=f"so many (default: {LIMIT})")
+    group.add_argument("--limit", type=number, default=LIMIT, metavar="N", help=f"so many (default: {LIMIT})")
     group.add_argument("--all", action="store_true", help="all of them, one page after the other")
     parser.add_argument("--after", metavar="ID", help="the next page: those behind this job")
     parser.add_argument("--oldest-first", action="store_true", help="the other order")

@@ -10,6 +10,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _ALL = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 LONGEST = 100 * 365 * 86400.0
+#: Things that are shown at once.
+MOST = 10_000
 
 
 def seconds(text: str) -> float:
@@ -25,6 +27,17 @@ def seconds(text: str) -> float:
     if not 0 <= total <= LONGEST:  # false for NaN as well
         raise argparse.ArgumentTypeError(f"{text!r:.60} is not between 0 and 100 years")
     return total
+
+
+def number(text: str) -> int:
+    """Return how many are wanted, for the ``type`` of an option: a whole number from 1 to 10,000."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if not 1 <= found <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r:.60} is no whole number from 1 to {MOST:,}")
+    return found
 
 
 def instant(text: str) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .words import clean
@@ -98,9 +98,11 @@ def table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]], *, 
         return
     room = width()
     if room is not None:  # without rich
-        named, cells = fitting(named, cells, room)
+        named, cells, widths = fitting(named, cells, room)
+        cells = [[_cut(cell, most) for cell, most in zip(row, widths, strict=True)] for row in cells]
+        named = [replace(one, name=_cut(one.name, most)) for one, most in zip(named, widths, strict=True)]
     for row in plain_rows(named, cells)[0 if header else 1 :]:
-        write(row[:room])
+        write(row)
 
 
 def plain_rows(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
@@ -123,12 +125,11 @@ def rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]], width:
     from rich.table import Table
     from rich.text import Text
 
-    columns, cells = fitting(columns, cells, width)
+    columns, cells, widths = fitting(columns, cells, width)
     made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
-    for one in columns:
-        made.add_column(
-            one.name.upper(), justify="right" if one.right else "left", no_wrap=True, overflow="ellipsis"
-        )
+    for one, most in zip(columns, widths, strict=True):
+        justify: Any = "right" if one.right else "left"
+        made.add_column(one.name.upper(), justify=justify, no_wrap=True, overflow="ellipsis", width=most)
     for row in cells:
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     return made
@@ -136,8 +137,11 @@ def rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]], width:
 
 def fitting(
     columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int
-) -> tuple[list[Column], list[list[str]]]:
-    """Return the columns for which there is room, the optional ones only as far as the others have theirs."""
+) -> tuple[list[Column], list[list[str]], list[int]]:
+    """Return the columns for which there is room, the optional ones only as far as the others have theirs.
+
+    Returns: The columns, the cells, and how wide each column is; what is wider is to be cut.
+    """
     kept = list(range(len(columns)))
     widths = _widths(columns, cells)
 
@@ -150,7 +154,27 @@ def fitting(
     for index in reversed(range(len(columns))):
         if needed() > width and columns[index].optional:
             kept.remove(index)
-    return [columns[n] for n in kept], [[row[n] for n in kept] for row in cells]
+    left = [columns[n] for n in kept]
+    room = width - GAP * (len(kept) - 1)
+    return left, [[row[n] for n in kept] for row in cells], _shrunk(left, [widths[n] for n in kept], room)
+
+
+def _shrunk(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
+    """Return widths that fit into `room` together: the widest column gives first, down to its least."""
+    widths = widths[:]
+    least = [width if one.right else min(width, one.least) for one, width in zip(columns, widths, strict=True)]
+    while (over := sum(widths) - room) > 0:
+        giving = [n for n in range(len(widths)) if widths[n] > least[n]]
+        if not giving:  # it is cut by the terminal
+            break
+        widest = max(giving, key=lambda n: widths[n])
+        next_widest = max((widths[n] for n in giving if widths[n] < widths[widest]), default=0)
+        widths[widest] = max(widths[widest] - over, least[widest], min(next_widest, widths[widest] - 1))
+    return widths
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
