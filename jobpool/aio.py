@@ -29,6 +29,7 @@ from .store.cancelling import Cancelled
 from .store.connection import closing
 from .store.core import Core
 from .store.creation import KEEP
+from .why import Why
 
 if TYPE_CHECKING:
     from .store.awaited import AsyncClient, Database, Session
@@ -305,6 +306,10 @@ class AsyncJobManager(Common[Core]):
     async def activity(self, *, limit: int = 20, since: datetime | None = None) -> Activity:
         """Look at what goes on, cheaply; see `JobManager.activity`."""
         return await Overseer(self).activity(limit=limit, since=since)
+
+    async def why(self, id: str) -> Why:
+        """Return why a job does not run, or what it does instead; see `JobManager.why`."""
+        return await self._asking.why(id)
 
     async def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it; see `JobManager.wait`.

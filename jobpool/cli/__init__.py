@@ -32,6 +32,7 @@ COMMANDS = {
     "help": Command("Start", "show all about a command, page by page"),
     "create": Command("Jobs", "create jobs: one, or one for each line of a file"),
     "ls": Command("Jobs", "list jobs, newest first"),
+    "why": Command("Jobs", "tell why a job does not run, and what helps"),
     "stats": Command("Watch", "show what waits, runs and failed, who works on it, and what it takes"),
     "pools": Command("Watch", "show which pools there are, and what they hold"),
     "types": Command("Watch", "show the types of jobs, how fast they go, and who runs them"),

@@ -19,6 +19,7 @@ from ..retention import LONGEST
 from ..store.cancelling import Cancelled
 from ..store.core import Core
 from ..store.queries import Selection
+from ..why import Why
 
 #: Ten years, in seconds.
 LONGEST_WAIT = 10 * 365 * 86400.0
@@ -105,6 +106,11 @@ class Asking:
     async def pools(self, *, dead: bool) -> tuple[AlivePool, ...]:
         """Return the pools that live, and those that died lately if asked for; nothing is created."""
         return await self._manager.store.presence.pools(dead=dead)
+
+    async def why(self, id: str) -> Why:
+        """Return why a job does not run; nothing is created."""
+        id = check_name(id, "id", longest=MAX_ID)
+        return await self._manager.store.explaining.why(id, self._manager.executors.owner)
 
     async def wait(self, id: str, timeout: float | None) -> Job:
         """Wait until a job is final and return it: looks with pauses in between, for those without threads."""

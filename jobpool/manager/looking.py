@@ -13,6 +13,7 @@ from ..names import MAX_ID, check_name
 from ..pool.waiting import Waiting
 from ..store.driver import run
 from ..waitable import remember
+from ..why import Why
 from .asking import Selected, check_wait
 from .base import Base
 
@@ -77,6 +78,21 @@ class Looking(Base):
             StoreUnavailable: Nothing is known.
         """
         return run(self._asking.pools(dead=dead))
+
+    def why(self, id: str) -> Why:
+        """Return why a job does not run, or what it does instead: in words, with facts, and what helps.
+
+        It is not due, say, or paused, or no pool runs its type, or its limit is reached, and by
+        whom; or it waits for others, or is held by a pool that died. See `jobpool.why.CODES`.
+
+        Some ten reads by indexes, whatever the backlog. There is no snapshot of all that it
+        looks at; see `Why`. Nothing is created or changed.
+
+        Raises:
+            JobNotFound: It does not exist.
+            StoreUnavailable: Nothing is known.
+        """
+        return run(self._asking.why(id))
 
     def wait(self, id: str, timeout: float | None = None) -> Job:
         """Wait until a job is final and return it.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from pymongo import WriteConcern
 from pymongo.collection import Collection
 
 from ..observer import Observer
 from .activity import Overseeing
+from .again import Again
 from .cancelling import Cancelling
 from .cascading import Cascading
 from .census import Census
+from .conditions import Condition, condition_of
 from .connection import Connection
 from .contact import Contact
 from .creation import Creation
 from .driver import BLOCKING, Driver
+from .explaining import Explaining
 from .filling import Filling
 from .finals import Finals
 from .followers import Followers
@@ -31,6 +35,9 @@ from .removing import Removing
 from .schedules import Schedules
 from .settings import Settings
 from .sizes import Sizes
+
+if TYPE_CHECKING:
+    from .checks.examining import Examining
 
 
 class Core:
@@ -61,6 +68,7 @@ class Core:
         self.listing = Listing(self._connection, self.pages)
         self.queries = Queries(self._connection, self.pages)
         self.cancelling = Cancelling(self._connection, Cascading(self._connection, self.followers))
+        self.again = Again(self._connection, self.pages, self.linking, self.followers)
         self.removing = Removing(self._connection, self.followers)
         self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
@@ -72,7 +80,21 @@ class Core:
         self.sizes = Sizes(self._connection)
         self.relating = Relating(self._connection, self.presence)
         self.schedules = Schedules(self._connection)
+        self.explaining = Explaining(self._connection, self.presence, self.settings)
         self.now = self._connection.now
+
+    async def condition_of(
+        self, to: str, *, succeeded: bool, run_at: datetime | None, older_than: float | None
+    ) -> Condition:
+        """Return when a job would be changed by an operation; see `condition_of`."""
+        return await condition_of(self._connection, to, succeeded=succeeded, run_at=run_at, older_than=older_than)
+
+    @property
+    def examining(self) -> Examining:
+        """What looks for all that may be wrong here."""
+        from .checks.examining import Examining  # its modules are many, and few processes ever look
+
+        return Examining(self._connection)
 
     @property
     def name(self) -> str:

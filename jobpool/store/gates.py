@@ -192,7 +192,7 @@ class Gates:
             rated = wants[name].limit.rate is not None
             lock.taken[name] = float(item["reserved"]) if rated else inf
             if rated:
-                lock.waits[name] = _seconds_to_token(item, wants[name].limit, item["refilled_at"])
+                lock.waits[name] = seconds_to_token(item, wants[name].limit, item["refilled_at"])
         return lock
 
     def unlock(self, lock: Lock, spent: Mapping[GateName, int]) -> None:
@@ -224,7 +224,7 @@ class Gates:
         waits: dict[GateName, float] = dict.fromkeys(wants, 0.0)
         for item in found:
             name = (item["_id"]["type"], item["_id"]["key"])
-            waits[name] = _seconds_to_token(item, wants[name], now)
+            waits[name] = seconds_to_token(item, wants[name], now)
         return waits
 
     def holders(self, gate: Gate, keys: Collection[str] | None, session: ClientSession | None = None) -> Holders:
@@ -262,7 +262,8 @@ def _id(name: GateName) -> Document:
     return {"type": name[0], "key": name[1]}
 
 
-def _seconds_to_token(item: Document, limit: Limit, now: datetime) -> float:
+def seconds_to_token(item: Document, limit: Limit, now: datetime) -> float:
+    """Return in how many seconds the bucket of a gate has a token; 0 for now, or if it was never used."""
     tokens, since = item.get("tokens"), item.get("refilled_at")
     if tokens is None or since is None:
         return 0.0

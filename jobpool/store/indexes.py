@@ -149,6 +149,25 @@ async def await_indexes(connection: Connection, models: Sequence[IndexModel]) ->
     await _create(connection, list(models))
 
 
+async def look_at_indexes(connection: Connection) -> tuple[frozenset[str], str | None]:
+    """Return the names of the indexes there are, and what keeps pools from claiming by theirs, if anything does.
+
+    Nothing is created. One that is being built counts as there.
+    """
+    present = await _present(connection)
+    collation = present.get("_id_", {}).get("collation")
+    wanted = {**described(INDEXES[0].document), **({"collation": collation} if collation else {})}
+    trouble: str | None = None
+    if CLAIM_INDEX not in present:
+        trouble = f"{connection.jobs.full_name} lacks the index {CLAIM_INDEX}"
+    else:
+        try:
+            _check_same(connection.jobs, CLAIM_INDEX, present[CLAIM_INDEX], wanted)
+        except IndexMismatch as error:
+            trouble = str(error)
+    return frozenset(present), trouble
+
+
 async def _present(connection: Connection) -> dict[str, Document]:
     with connection.call("indexes", what=f"reading the indexes of {connection.jobs.full_name}"):
         cursor = await connection.driver.call(connection.jobs.list_indexes)

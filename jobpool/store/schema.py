@@ -36,11 +36,8 @@ async def check_schema(connection: Connection) -> None:
         StoreUnavailable: Nobody answered in time. Nothing was written.
     """
     with connection.call("find", what="reading which schema is required"):
-        found = await setting_of(connection, _REQUIREMENT)
-    required = (found or {}).get("required")
-    if isinstance(required, float) and required.is_integer():  # some shells store every number so
-        required = int(required)
-    if isinstance(required, int) and required > SCHEMA:
+        required = await required_schema(connection)
+    if required is not None and required > SCHEMA:
         name = shown(connection.jobs.full_name)
         refused = UnsupportedSchema(
             f"the jobs of {name} need a jobpool that stores schema {required}, and this one stores {SCHEMA}: "
@@ -48,3 +45,11 @@ async def check_schema(connection: Connection) -> None:
         )
         refused.reason = " ".join(str(refused).split())
         raise refused
+
+
+async def required_schema(connection: Connection) -> int | None:
+    """Return which schema the jobs here need, None if any will do; call it within `connection.call`."""
+    required = (await setting_of(connection, _REQUIREMENT) or {}).get("required")
+    if isinstance(required, float) and required.is_integer():  # some shells store every number so
+        required = int(required)
+    return required if isinstance(required, int) else None

@@ -20,6 +20,7 @@ LAYERS = [
         "errors",
         "installed",
         "names",
+        "phrases",
         "data",
         "ids",
         "dependencies",
@@ -35,7 +36,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
-    *("overview", "relations", "error_groups", "matching", "timetable", "schedules"),
+    *("overview", "why", "relations", "error_groups", "matching", "timetable", "schedules"),
     *(
         "trouble",
         "current",

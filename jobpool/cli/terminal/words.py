@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
+
+from ...phrases import duration as duration
+from ...phrases import moment as moment
 
 #: What a terminal might obey: a stored text must not move the cursor or change the title of a window.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNITS = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def clean(text: object, longest: int | None = None) -> str:
@@ -21,34 +23,12 @@ def clean_lines(text: str) -> list[str]:
     return [clean(line.expandtabs(4)) for line in text.splitlines()]
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: ``2h 5m``, ``12s``, ``0.25s``."""
-    if seconds < 0:
-        return f"-{duration(-seconds)}"
-    if seconds < 10:
-        return f"{seconds:.2g}s" if seconds < 1 else f"{seconds:.1f}s".replace(".0s", "s")
-    left = round(seconds)
-    parts: list[str] = []
-    for unit, size in _UNITS:
-        if left >= size or parts:
-            parts.append(f"{left // size}{unit}")
-            left %= size
-        if len(parts) == 2:
-            break
-    return " ".join(part for part in parts if not part.startswith("0"))
-
-
 def ago(instant: datetime | None, now: datetime) -> str:
     """Return how long an instant is past, or ``in 5m`` if it is to come; ``-`` for none."""
     if instant is None:
         return "-"
     seconds = (now - instant).total_seconds()
     return duration(seconds) if seconds >= 0 else f"in {duration(-seconds)}"
-
-
-def moment(instant: datetime | None) -> str:
-    """Return an instant in UTC to the second, ``2026-11-27 12:00:00Z``; ``-`` for none."""
-    return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def count(number: float) -> str:

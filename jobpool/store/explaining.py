@@ -1,0 +1,289 @@
+"""Why a job does not run: what has to be looked at to tell.
+
+Some ten reads, each by an index and bounded, whatever the backlog: the job by its id;
+what is paused, and which schema is required; the pools' words; the names of the indexes; then by its state:
+
+* pending and due: what comes before it (three ranges of the claim index, or of the key index for
+  a type with limits, of which at most `MOST_AHEAD` keys are counted), what its limits have in use (the
+  holder index, and two gates by their ids), and what pools hold (at most `MOST_HELD` by the lease index);
+* waiting: some of those that it waits for, by their ids;
+* held and final: nothing more.
+
+There is no snapshot of all of it. The job is read again at the end, and if it has
+changed meanwhile everything is looked at anew, so an answer never mixes two states of the job. All else was
+true at some instant between the two reads; what pools say of themselves is as old as their last word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ..data import LENIENT, relaxed
+from ..errors import JobNotFound, StoreRefused
+from ..installed import version
+from ..job import State
+from ..names import shown
+from ..why import Situation, Why, decide
+from ..why.limited import bounds, is_limited
+from ..why.pending import malformed
+from ..why.situation import Ahead, Bound, Held, Holding, Other, Usage
+from .claiming.claimed import MAX_TYPES
+from .connection import Connection
+from .documents import SCHEMA, Document, holder_of
+from .gates import NEVER, seconds_to_token
+from .gates import SUFFIX as GATES
+from .indexes import CLAIM_INDEX, HOLDER_INDEX, KEY_INDEX, LEASE_INDEX, look_at_indexes
+from .presence import Presence
+from .schema import required_schema
+from .settings import Settings
+
+#: Jobs that are counted before it, holders of a limit, held jobs that are read, jobs that it waits for.
+MOST_AHEAD, MOST_PLACES, MOST_HELD, MOST_OTHERS = 10_000, 10_000, 1000, 1000
+#: Holders that are shown, and characters of a result.
+SHOWN, RESULT = 10, 200
+#: Looks at a job that changes all the time; the last one is the answer.
+LOOKS = 4
+#: Left out: what its users stored, and what may be large.
+_FIELDS = dict.fromkeys(
+    (
+        *("data", "result", "logs", "checkpoint", "trace"),
+        *("stuck.stack", "errors.traceback", "error.traceback"),
+    ),
+    0,
+)
+#: What tells whether it is still as it was.
+_SEEN = (
+    *("state", "type", "priority", "run_at", "attempts", "fence", "claim", "key"),
+    *("waits_for", "linking", "cancel_requested_at"),
+)
+_HOLDING = dict.fromkeys(("type", "state", "pool", "claim", "key", "started_at", "lease_until"), 1)
+_PENDING = State.PENDING.value
+
+_T = TypeVar("_T")
+
+
+class Explaining:
+    """Tells why jobs do not run. Nothing is created or changed. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)  # somebody else may have written it
+        self._gates = connection.beside(GATES)
+        self._presence = presence
+        self._settings = settings
+
+    async def why(self, id: str, alias_of: Callable[[str], str] = str) -> Why:
+        """Return why a job does not run.
+
+        Args:
+            id: The job's.
+            alias_of: Returns the type of which one is an alias; itself if it is none.
+
+        Raises:
+            JobNotFound: It does not exist.
+            StoreUnavailable: Nothing is known.
+        """
+        with self._connection.call("find", what=f"asking why job {shown(id)} does not run"):
+            for _ in range(LOOKS):
+                situation = await self._look(id, alias_of)
+                if not await self._changed(situation.job):
+                    break
+            return decide(situation)
+
+    async def _look(self, id: str, alias_of: Callable[[str], str]) -> Situation:
+        job = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, _FIELDS)
+        if job is None:
+            raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
+        names, trouble = await look_at_indexes(self._connection)
+        common: dict[str, Any] = {
+            "now": await self._connection.now(),
+            "job": job | {"pool_id": holder_of(job.get("claim"))},
+            "paused": await self._settings.known(),
+            "required": await required_schema(self._connection),
+            "pools": await self._presence.all(),
+            "alias_of": alias_of,
+            "schema": SCHEMA,
+            "version": version(),
+            "index_trouble": trouble,
+        }
+        situation = Situation(**common)
+        state = job.get("state")
+        if state == _PENDING:
+            return Situation(**common, **await self._pending(situation, names))
+        if state == State.WAITING.value:
+            return Situation(**common, others=await self._others(situation))
+        if state == State.SUCCEEDED.value:
+            return Situation(**common, result=await self._result(id))
+        return situation
+
+    async def _changed(self, job: Mapping[str, Any]) -> bool:
+        """Say whether the job is another than it was; one that is gone is told of by the next look."""
+        fields = dict.fromkeys(_SEEN, 1)
+        now = await self._call(self._jobs.find_one, {"_id": {"$eq": job["_id"]}}, fields)
+        return now is None or any(now.get(name) != job.get(name) for name in _SEEN)
+
+    # --- pending --------------------------------------------------------------------------
+
+    async def _pending(self, situation: Situation, names: frozenset[str]) -> Document:
+        """Return what is to be known of a job that pools could take; nothing of one that none would."""
+        run_at = situation.instant("run_at")
+        if malformed(situation) or run_at is None or run_at > situation.now or not situation.serving:
+            return {}
+        if situation.pause_of(situation.type) is not None:
+            return {}
+        limited = is_limited(situation.serving, situation.type)
+        found: Document = {"held": await self._held() if LEASE_INDEX in names else None}
+        if limited:
+            found["limits"] = await self._usages(situation, names)
+        if (KEY_INDEX if limited else CLAIM_INDEX) in names and situation.index_trouble is None:
+            found["ahead"] = await self._if_indexed(self._ahead(situation, run_at, limited=limited))
+        return found
+
+    async def _ahead(self, situation: Situation, run_at: datetime, *, limited: bool) -> Ahead | None:
+        """Count the due jobs before it, in the order of claims; of its own type and key if that takes turns."""
+        job, type = situation.job, situation.type
+        key = situation.text("key")
+        if limited and key is None:
+            return None
+        types = [type] if limited else _plain_types(situation)
+        same: Document = {"state": _PENDING, "type": {"$in": types}} | ({"key": {"$eq": key}} if limited else {})
+        own: Document = {**same, "type": {"$eq": type}}
+        index = KEY_INDEX if limited else CLAIM_INDEX
+        priority = job["priority"]
+        parts: list[Document] = [
+            {**same, "priority": {"$gt": priority}, "run_at": {"$lte": situation.now}},
+            {**same, "priority": {"$eq": priority}, "run_at": {"$lt": run_at}},
+            {**own, "priority": {"$eq": priority}, "run_at": {"$eq": run_at}, "_id": {"$lt": job["_id"]}},
+        ]
+        jobs = 0
+        for part in parts:
+            if jobs <= MOST_AHEAD:
+                jobs += await self._count(part, index, MOST_AHEAD + 1 - jobs)
+        ahead = min(jobs, MOST_AHEAD)
+        return Ahead(ahead, jobs > MOST_AHEAD, tuple(types), key if limited else None)
+
+    async def _count(self, filter: Document, index: str, most: int) -> int:
+        return await self._call(self._jobs.count_documents, filter, hint=index, limit=most) if most > 0 else 0
+
+    async def _held(self) -> Held:
+        """Return what pools hold: as many jobs as they have threads, and room for."""
+        cursor = self._jobs.find({"lease_until": {"$exists": True}}, _HOLDING).hint(LEASE_INDEX)
+        found = await self._call(cursor.limit(MOST_HELD + 1).batch_size(MOST_HELD + 2).to_list)
+        return Held(_holdings(found[:MOST_HELD]), len(found) <= MOST_HELD)
+
+    # --- limits ---------------------------------------------------------------------------
+
+    async def _usages(self, situation: Situation, names: frozenset[str]) -> tuple[Usage, ...]:
+        found = bounds(situation.serving, situation.type, situation.text("key"))
+        if not found:
+            return ()
+        wanted = [{"type": bound.owner, "key": bound.key} for bound in found]
+        gates = await self._call(self._gates.find({"_id": {"$in": wanted}}).to_list)
+        by_key = {item["_id"].get("key"): item for item in gates}
+        return tuple([await self._usage(situation, bound, by_key.get(bound.key, {}), names) for bound in found])
+
+    async def _usage(self, situation: Situation, bound: Bound, gate: Document, names: frozenset[str]) -> Usage:
+        locked_until = gate.get("locked_until")
+        held, holders = None, None
+        if bound.running is not None and HOLDER_INDEX in names:
+            held = await self._if_indexed(self._places(bound))
+        if held is not None and bound.running is not None and held >= bound.running:
+            holders = await self._if_indexed(self._holders(bound))
+        return Usage(
+            bound=bound,
+            held=held,
+            holders=holders or (),
+            next_in=None if bound.rate is None else _next_token(gate, bound, situation.now),
+            locked_until=locked_until if isinstance(locked_until, datetime) else None,
+        )
+
+    async def _places(self, bound: Bound) -> int:
+        assert bound.running is not None
+        return await self._count(_held_of(bound), HOLDER_INDEX, max(MOST_PLACES, bound.running + 1))
+
+    async def _holders(self, bound: Bound) -> tuple[Holding, ...]:
+        cursor = self._jobs.find(_held_of(bound), _HOLDING).hint(HOLDER_INDEX).limit(SHOWN)
+        return _holdings(await self._call(cursor.to_list))
+
+    async def _if_indexed(self, read: Awaitable[_T]) -> _T | None:
+        """Return what a read finds; None if its index is only being built: a list of them has it already."""
+        try:
+            with self._connection.call("find", what="looking what holds a job up"):
+                return await read
+        except StoreRefused as error:
+            if error.kind != "index":
+                raise
+            return None
+
+    # --- others ---------------------------------------------------------------------------
+
+    async def _others(self, situation: Situation) -> tuple[Other, ...]:
+        """Return the first of the jobs that it waits for."""
+        ids = [id for id in situation.items("waits_for") if isinstance(id, str)][:MOST_OTHERS]
+        cursor = self._jobs.find({"_id": {"$in": ids}}, {"state": 1, "type": 1})
+        there = {item["_id"]: item for item in await self._call(cursor.to_list)}
+        return tuple(
+            Other(id, _text(there[id].get("state")), _text(there[id].get("type")))
+            if id in there
+            else Other(id, None)
+            for id in ids
+        )
+
+    async def _result(self, id: str) -> str | None:
+        found = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, {"result": 1})
+        if found is None or "result" not in found:
+            return None
+        text = json.dumps(relaxed(found["result"]), ensure_ascii=False)
+        return text if len(text) <= RESULT else f"{text[: RESULT - 3]}..."
+
+
+def _plain_types(situation: Situation) -> list[str]:
+    """Return the types that compete with that of the job: what the same pools claim in the same order."""
+    types = {
+        type
+        for pool in situation.serving
+        for type in pool.types
+        if pool.limits_of(type) is None and situation.pause_of(type) is None
+    }
+    return [situation.type, *sorted(types - {situation.type})][:MAX_TYPES]
+
+
+def _next_token(gate: Document, bound: Bound, now: datetime) -> float:
+    assert bound.rate is not None
+    try:
+        return seconds_to_token(gate, bound.rate, now)
+    except TypeError:  # what somebody else wrote there
+        return 0.0
+
+
+def _held_of(bound: Bound) -> Document:
+    key: Document = {"$gte": ""} if bound.key is None else {"$eq": bound.key}
+    return {"type": {"$in": list(bound.types)}, "key": key, "lease_until": {"$gt": NEVER}}
+
+
+def _holdings(found: Iterable[Document]) -> tuple[Holding, ...]:
+    return tuple(
+        Holding(
+            id=str(item["_id"]),
+            type=str(item.get("type")),
+            state=str(item.get("state")),
+            pool=_text(item.get("pool")),
+            pool_id=holder_of(item.get("claim")),
+            key=_text(item.get("key")),
+            started_at=_instant(item.get("started_at")),
+            lease_until=_instant(item.get("lease_until")),
+        )
+        for item in found
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _instant(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None

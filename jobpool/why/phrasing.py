@@ -1,0 +1,76 @@
+"""Names, pools and numbers as sentences have them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from ..backlog import AlivePool
+from ..names import LISTED, shown
+from ..phrases import duration, moment
+from .situation import Holding, Situation
+
+#: Of a list in facts.
+MOST = 10
+
+
+def several(number: int, what: str) -> str:
+    """Return ``1 job`` or ``1,234 jobs``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def names(some: Collection[str], most: int = 3) -> str:
+    """Return some names, and how many others there are."""
+    first = ", ".join(shown(name, LISTED) for name in islice(some, most))
+    return first if len(some) <= most else f"{first} and {len(some) - most:,} more"
+
+
+def past(situation: Situation, name: str) -> str:
+    """Return ``2h 5m ago (2026-11-27 12:00:00Z)`` of an instant of the job; ``at some time`` if it has none."""
+    instant = situation.instant(name)
+    return "at some time" if instant is None else f"{duration(situation.since(instant))} ago ({moment(instant)})"
+
+
+def place(pool: AlivePool) -> str:
+    """Return a pool, and where it is."""
+    return f"pool {shown(pool.name, LISTED)} on {shown(pool.host, LISTED)[1:-1]}, process {pool.pid}"
+
+
+def pool_facts(pools: Iterable[AlivePool]) -> list[dict[str, Any]]:
+    """Return what facts tell of some pools."""
+    return [
+        {
+            "id": pool.id,
+            "name": pool.name,
+            "host": pool.host,
+            "pid": pool.pid,
+            "state": pool.state,
+            "version": pool.version,
+            "threads": pool.threads,
+            "types": sorted(pool.types)[:MOST],
+            "seen_at": pool.seen_at,
+            "alive": pool.alive,
+        }
+        for pool in islice(pools, MOST)
+    ]
+
+
+def holder_facts(situation: Situation, holders: Sequence[Holding]) -> list[dict[str, Any]]:
+    """Return what facts tell of jobs that are held, and of those who hold them."""
+    by_id = {pool.id: pool for pool in situation.pools if pool.id is not None}
+    return [
+        {
+            "id": one.id,
+            "type": one.type,
+            "key": one.key,
+            "state": one.state,
+            "pool": one.pool,
+            "pool_id": one.pool_id,
+            "host": by_id[one.pool_id].host if one.pool_id in by_id else None,
+            "pid": by_id[one.pool_id].pid if one.pool_id in by_id else None,
+            "started_at": one.started_at,
+            "lease_until": one.lease_until,
+        }
+        for one in holders[:MOST]
+    ]
