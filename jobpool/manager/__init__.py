@@ -8,6 +8,7 @@ from types import TracebackType
 from ..store.connection import close_client
 from ..store.driver import run
 from .changing import Changing
+from .checking import Checking
 from .common import MIB
 from .consuming import Consuming
 from .importing import Importing
@@ -18,7 +19,9 @@ from .scheduling import Scheduling
 from .steering import Steering
 
 
-class JobManager(Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting, Importing):
+class JobManager(
+    Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting, Importing, Checking
+):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
     Args:

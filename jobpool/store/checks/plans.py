@@ -1,0 +1,150 @@
+"""How the server does what pools ask again and again: by the index, and reading in proportion to what it finds.
+
+What is explained are the reads of the code itself. An explained read is made, as a pool makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from ...checkup import Finding
+from ..claiming.claimed import MAX_TYPES, candidate_cursor
+from ..documents import Document
+from ..firing import upcoming
+from ..indexes import CLAIM_INDEX, FOLLOWED_INDEX, LEASE_INDEX, RESULT_INDEX, WAITING_INDEX
+from ..linking import PATIENCE, left_links
+from ..purging import old_results
+from ..reaping import expired
+from ..resolving import ended_and_followed
+from ..schedules import SUFFIX as SCHEDULES
+from .check import Check, Look, Skip, ok, problem, warning
+from .words import needed, pending_types
+
+#: Jobs of one claim, as a pool of 16 threads asks for at the most.
+CLAIMED = 500
+#: Jobs that waiting ones are looked for at a time.
+ROUND = 1000
+#: Keys that a read may look at for each document it returns, and for each of its types, beside `FREE`.
+PER_DOCUMENT, PER_TYPE, FREE = 3, 50, 1000
+#: Schedules that are read through without the index, and nobody notices.
+FEW_SCHEDULES = 1000
+
+Read = Callable[[Look], Awaitable[tuple[Any, int]]]
+
+
+async def _claim(look: Look) -> tuple[Any, int]:
+    """Return the look for due jobs of the types that have any, and how many types these are."""
+    types = tuple((await pending_types(look))[:MAX_TYPES])
+    if not types:
+        raise _Nothing("no job is pending, so there is nothing to claim")
+    look.connection.clock.learn(look.now)  # it must not be asked on top of an event loop
+    return candidate_cursor(look.connection, types, CLAIMED), len(types)
+
+
+async def _reap(look: Look) -> tuple[Any, int]:
+    return expired(look.jobs), 1
+
+
+async def _results(look: Look) -> tuple[Any, int]:
+    return old_results(look.jobs), 1
+
+
+async def _ended(look: Look) -> tuple[Any, int]:
+    return ended_and_followed(look.jobs, ROUND), 3
+
+
+async def _links(look: Look) -> tuple[Any, int]:
+    return left_links(look.jobs, look.now - timedelta(seconds=PATIENCE)), 1
+
+
+async def _by_index(what: str, index: str, read: Read, look: Look) -> Sequence[Finding]:
+    """Is this read made by this index, and in proportion?"""
+    await needed(look, index)
+    try:
+        cursor, types = await read(look)
+    except _Nothing as nothing:
+        return [ok(str(nothing))]
+    plan = await _explained(look, cursor)
+    if plan["scans"] or plan["sorts"] or plan["indexes"] != [index]:
+        how = (
+            "reads the whole collection"
+            if plan["scans"]
+            else "sorts"
+            if plan["sorts"]
+            else "goes by another index"
+        )
+        return [problem(f"{what} {how}", f"see indexes.required; it has to go by {index}", **plan)]
+    looked, returned = max(plan["keys"], plan["documents"]), plan["returned"]
+    if looked > FREE + returned * PER_DOCUMENT + types * PER_TYPE:
+        return [
+            warning(
+                f"{what} looks at {looked:,} keys to find {returned:,}: each look costs the server that much",
+                "use few different priorities, and few jobs that are due at a far later time with each"
+                if index == CLAIM_INDEX
+                else "if this is so again later, see jobs.leases and waiting.told",
+                **plan,
+            )
+        ]
+    return [ok(f"{what} goes by {index}: {looked:,} keys for {returned:,} found", **plan)]
+
+
+async def schedules(look: Look) -> Sequence[Finding]:
+    """Is the look for due schedules made by its index?"""
+    plan = await _explained(look, upcoming(look.connection.beside(SCHEDULES), 100))
+    if plan["scans"] and plan["documents"] > FEW_SCHEDULES:
+        return [
+            warning(
+                f"each look for due schedules reads all {plan['documents']:,} of them",
+                "let one who may create indexes store a schedule: that makes the index",
+                **plan,
+            )
+        ]
+    return [ok(f"the look for due schedules reads {max(plan['keys'], plan['documents']):,}", **plan)]
+
+
+class _Nothing(Exception):
+    """There is nothing to explain."""
+
+
+async def _explained(look: Look, cursor: Any) -> dict[str, Any]:
+    answer = await look.connection.driver.call(cursor.explain)
+    planner, stats = answer.get("queryPlanner", {}), answer.get("executionStats")
+    if stats is None or "winningPlan" not in planner:
+        raise Skip("this server explains its plans in another way")
+    stages = list(_stages(planner["winningPlan"]))
+    return {
+        "stages": [stage["stage"] for stage in stages],
+        "indexes": sorted({stage["indexName"] for stage in stages if "indexName" in stage}),
+        "scans": any(stage["stage"] == "COLLSCAN" for stage in stages),
+        "sorts": any(stage["stage"] == "SORT" for stage in stages),
+        "keys": stats["totalKeysExamined"],
+        "documents": stats["totalDocsExamined"],
+        "returned": stats["nReturned"],
+    }
+
+
+def _stages(plan: Document) -> Iterator[Document]:
+    """Yield the stages of a plan, also where the server's newer engine wraps it."""
+    inner = plan.get("queryPlan", plan)
+    if "stage" in inner:
+        yield inner
+    for below in (inner.get("inputStage"), *inner.get("inputStages", [])):
+        if below:
+            yield from _stages(below)
+
+
+def _check(name: str, what: str, index: str, read: Read) -> Check:
+    return Check(f"plans.{name}", partial(_by_index, what, index, read))
+
+
+CHECKS = (
+    _check("claim", "the look for due jobs", CLAIM_INDEX, _claim),
+    _check("reap", "the look for expired leases", LEASE_INDEX, _reap),
+    _check("results", "the look for old results", RESULT_INDEX, _results),
+    _check("ended", "the look for ended jobs that others wait for", FOLLOWED_INDEX, _ended),
+    _check("links", "the look for jobs that are being linked", WAITING_INDEX, _links),
+    Check("plans.schedules", schedules, "find on .schedules, as jobpoolFlow and jobpoolPlanner have it"),
+)

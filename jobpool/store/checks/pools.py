@@ -1,0 +1,141 @@
+"""The pools: is there one, and what became of the others?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ...checkup import Finding
+from ...job import State
+from ...names import shown
+from ..cards import pool_of
+from ..documents import Document
+from ..indexes import CLAIM_INDEX
+from ..presence import SUFFIX
+from .check import GRACE, NAMED, Check, Look, ok, problem, warning
+from .words import DRAINING, living, needed, place_of, pools_known
+
+#: A pool that died longer ago is nobody's surprise any more.
+DIED_LATELY = timedelta(hours=1)
+#: A pool speaks every 15 s, or each time it counts.
+SILENT = timedelta(seconds=GRACE)
+#: Seconds that a pool may take to drain before it counts.
+DRAINS_LONG = timedelta(hours=1)
+_POOLS = "find on .pools, as jobpoolMonitor has it"
+
+
+async def alive(look: Look) -> Sequence[Finding]:
+    """Is there a pool while jobs are due?"""
+    pools = await living(look)
+    if pools:
+        threads = sum(pool.threads for pool in pools)
+        return [ok(f"{len(pools)} pools with {threads} threads are alive", pools=len(pools), threads=threads)]
+    await needed(look, CLAIM_INDEX)
+    # A range of `type`, so that each type and priority costs one look.
+    late: Document = {"state": State.PENDING.value, "type": {"$gte": ""}, "run_at": {"$lte": look.now}}
+    if not await look.find(late, hint=CLAIM_INDEX, limit=1):
+        return [ok("no pool is alive, and no job is due", pools=0)]
+    last = max((at for pool in await pools_known(look) if (at := pool.seen_at)), default=None)
+    seen = f"the last one was seen at {last:%Y-%m-%d %H:%M:%SZ}" if last else "none was seen within a day"
+    return [
+        problem(
+            f"jobs are due, and no pool is alive; {seen}",
+            "start one: jobpool worker MODULE:MANAGER, or start_watch() in your service",
+            pools=0,
+            last_seen_at=last,
+        )
+    ]
+
+
+async def dead(look: Look) -> Sequence[Finding]:
+    """Have pools died lately without a word?"""
+    died = [
+        pool
+        for pool in await pools_known(look)
+        if not pool.alive and pool.fresh_until is not None and pool.fresh_until > look.now - DIED_LATELY
+    ]
+    return [
+        warning(
+            f"pool {place_of(pool)} was last heard at {_day(pool.seen_at)} and has not said that it ended: it was "
+            "killed, or does not reach MongoDB",
+            "look at its process and log. After an hour this is not told any more",
+            pool=pool.id,
+            seen_at=pool.seen_at,
+        )
+        for pool in died[:NAMED]
+    ] + (
+        [warning(f"{len(died) - NAMED} other pools died as well", None, count=len(died) - NAMED)]
+        if died[NAMED:]
+        else []
+    ) or [ok("no pool has died within an hour")]
+
+
+async def silent(look: Look) -> Sequence[Finding]:
+    """Does a pool count as alive that has not spoken for long?"""
+    found = [pool for pool in await living(look) if pool.seen_at is not None and pool.seen_at < look.now - SILENT]
+    return [
+        warning(
+            f"pool {place_of(pool)} has not spoken for {_age(look.now, pool.seen_at)}, "
+            "and counts as alive all the same: MongoDB's clock was set, or it is another's document",
+            "if it is gone, delete its document in .pools",
+            pool=pool.id,
+            seen_at=pool.seen_at,
+        )
+        for pool in found[:NAMED]
+    ] or [ok("every pool that lives has spoken within a minute")]
+
+
+async def draining(look: Look) -> Sequence[Finding]:
+    """Has a pool been asked to end long ago, and has not?"""
+    found = [
+        pool
+        for pool in await living(look)
+        if pool.state == DRAINING and pool.since is not None and pool.since < look.now - DRAINS_LONG
+    ]
+    if found and all(pool.state == DRAINING for pool in await living(look)):
+        return [
+            warning(
+                f"all {len(found)} living pools drain: nobody claims any more",
+                "start another one, or see which jobs keep them (jobpool top)",
+                pools=[pool.id for pool in found[:NAMED]],
+            )
+        ]
+    return [ok("there are pools that do not drain, or none at all")]
+
+
+async def words(look: Look) -> Sequence[Finding]:
+    """Is everything in the pools' collection a pool's?"""
+    odd = [said for said in await look.beside(SUFFIX) if not _is_word(look, said)]
+    if odd:
+        return [
+            warning(
+                f"{len(odd)} documents in {shown(look.jobs.name + SUFFIX)} are not those of pools, such as "
+                f"{shown(odd[0].get('_id'))}",
+                "somebody else wrote them: delete them",
+                count=len(odd),
+                ids=[str(said.get("_id")) for said in odd[:NAMED]],
+            )
+        ]
+    return [ok("what is stored of pools can be read")]
+
+
+def _is_word(look: Look, said: Document) -> bool:
+    pool = pool_of(said, look.now)
+    return bool(pool.id and isinstance(said.get("types"), list) and pool.seen_at and pool.fresh_until)
+
+
+def _age(now: datetime, at: datetime | None) -> str:
+    return "?" if at is None else f"{(now - at).total_seconds():.0f} s"
+
+
+def _day(at: datetime | None) -> str:
+    return "?" if at is None else f"{at:%Y-%m-%d %H:%M:%SZ}"
+
+
+CHECKS = (
+    Check("pools.alive", alive, _POOLS),
+    Check("pools.dead", dead, _POOLS),
+    Check("pools.silent", silent, _POOLS),
+    Check("pools.draining", draining, _POOLS),
+    Check("pools.words", words, _POOLS),
+)

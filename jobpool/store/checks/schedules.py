@@ -1,0 +1,120 @@
+"""The schedules: can they be computed, are they fired, and does anybody run what they make?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ...checkup import Finding
+from ...errors import InvalidConfiguration
+from ...names import shown
+from ...schedules import Schedule
+from ..documents import Document
+from ..schedules import SUFFIX, to_schedule
+from .check import Check, Look, ok, problem, warning
+from .words import living, run_somewhere
+
+_SCHEDULES = "find on .schedules, as jobpoolFlow and jobpoolPlanner have it"
+#: Pools fire within seconds, and find a very first schedule within some six.
+LATE = timedelta(seconds=120)
+#: Schedules that are looked at.
+MOST = 10_000
+
+
+async def readable(look: Look) -> Sequence[Finding]:
+    """Can each be read and computed?"""
+    found = [finding for document in await _stored(look) if (finding := _broken(document))]
+    return found or [ok(f"{len(await _stored(look))} schedules can be read and computed")]
+
+
+def _broken(document: Document) -> Finding | None:
+    name = document["_id"]
+    schedule = _read(document)
+    if schedule is None:
+        remedy = "remove it (manager.schedules.remove), and store it again"
+        return problem(f"schedule {shown(name)} cannot be read: somebody broke it", remedy, schedule=str(name))
+    try:
+        schedule.timetable(schedule.anchor)
+    except InvalidConfiguration as error:
+        lacking = "cronsim" in str(error) or "jobpool[cron]" in str(error)
+        tell, remedy = (
+            (warning, "install it here as well") if lacking else (problem, "store it again, with another")
+        )
+        return tell(f"schedule {shown(name)} cannot be computed here: {error}", remedy, schedule=str(name))
+    except (TypeError, ValueError, AttributeError) as error:
+        remedy = "remove it (manager.schedules.remove), and store it again"
+        text = f"schedule {shown(name)} cannot be computed: {type(error).__name__}"
+        return problem(text, remedy, schedule=str(name))
+    return None
+
+
+async def overdue(look: Look) -> Sequence[Finding]:
+    """Is one due for long, and nobody fired it?"""
+    late = [
+        schedule
+        for schedule in await _schedules(look)
+        if isinstance(schedule.next_at, datetime) and schedule.next_at < look.now - LATE and not schedule.paused
+    ]
+    alive = await living(look)
+    why = "no pool is alive" if not alive else f"{len(alive)} pools are alive, and none fires it"
+    remedy = (
+        "start a pool of any type"
+        if not alive
+        else "give the pools the role jobpoolFlow, see that they have jobpool[cron], and look at their logs"
+    )
+    return [
+        problem(
+            f"schedule {shown(schedule.name)} is due since {schedule.next_at:%Y-%m-%d %H:%M:%SZ}: {why}",
+            remedy,
+            schedule=schedule.name,
+            next_at=schedule.next_at,
+        )
+        for schedule in late
+    ] or [ok("no schedule is due for long")]
+
+
+async def types(look: Look) -> Sequence[Finding]:
+    """Does a living pool run what they make?"""
+    run = await run_somewhere(look)
+    if not await living(look):
+        return [ok("no pool is alive: see pools.alive")]
+    lost = [
+        schedule
+        for schedule in await _schedules(look)
+        if not schedule.paused and schedule.type not in run and schedule.type not in look.executors
+    ]
+    return [
+        warning(
+            f"schedule {shown(schedule.name)} makes jobs of type {shown(schedule.type)}: no living pool runs it",
+            "start a pool that has an executor for it, or pause the schedule",
+            schedule=schedule.name,
+            type=schedule.type,
+        )
+        for schedule in lost
+    ] or [ok("a living pool runs the type of each schedule that is not paused")]
+
+
+async def _stored(look: Look) -> list[Document]:
+    return await look.beside(SUFFIX, MOST)
+
+
+async def _schedules(look: Look) -> list[Schedule]:
+    return [schedule for document in await _stored(look) if (schedule := _read(document)) is not None]
+
+
+def _read(document: Document) -> Schedule | None:
+    """Return a schedule; None if somebody broke it."""
+    try:
+        schedule = to_schedule(document)
+    except (TypeError, KeyError, AttributeError):
+        return None
+    return (
+        schedule if isinstance(schedule.name, str) and isinstance(schedule.type, str) and schedule.type else None
+    )
+
+
+CHECKS = (
+    Check("schedules.readable", readable, _SCHEDULES),
+    Check("schedules.overdue", overdue, _SCHEDULES),
+    Check("schedules.types", types, _SCHEDULES),
+)
