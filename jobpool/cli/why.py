@@ -29,8 +29,12 @@ examples:
 
 #: Seconds between two looks of ``--watch``: some ten reads each.
 EVERY = 1.0
-#: Facts that the sentence says already.
-SAID = frozenset(("message", "error", "result", "cancel_reason", "seconds", "more", "looked_at", "wrong"))
+#: Facts that are shown if the sentence does not say them; a program gets all of them.
+SHOWN = (
+    *("created_at", "run_at", "started_at", "finished_at", "since", "next_at", "until", "expire_at"),
+    *("pool_id", "lease_until", "extended_at", "cancel_requested_at", "last_seen_at"),
+    *("error_count", "states", "missing", "on_failure", "per_second", "threads", "queued", "similar"),
+)
 #: Facts that are in a table of their own: what its heading is, and its columns.
 TABLES = {
     "holders": ("held by", ("id", "state", "pool", "host", "pid", "started_at", "lease_until")),
@@ -119,9 +123,11 @@ def _show(why: Why, args: argparse.Namespace, *, first: bool) -> None:
         paragraph(f"also: {reason.text}.")
     for reason in why.reasons:
         _facts(reason, why.at)
+    if any(reason.remedy for reason in why.reasons):
+        write()
     for reason in why.reasons:
         if reason.remedy:
-            paragraph(f"{reason.remedy}.", indent="-> ")
+            paragraph(reason.remedy, indent="-> ")  # without a full stop: the last word may be an id to copy
 
 
 def _facts(reason: Reason, now: datetime) -> None:
@@ -138,21 +144,23 @@ def _facts(reason: Reason, now: datetime) -> None:
             used = [one for one in columns if any(row.get(one) not in (None, [], "") for row in rows)]
             table(
                 [one.removesuffix("_at").replace("_", " ") for one in used],
-                [[_value(row.get(one), now) or "-" for one in used] for row in rows],
+                [[_brief(row.get(one), now) for one in used] for row in rows],
             )
 
 
 def _single(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in facts.items():
-        if name in TABLES or name in SAID or value is None or value in ([], {}, ""):
+    for name in SHOWN:
+        value = facts.get(name)
+        if value is None or value in ([], {}, "", 0):
             continue
-        if isinstance(value, Mapping):
-            told = [f"{key} {item}" for key, item in value.items() if item is not None and item != ""]
-            if name == "holder":
-                told = [f"{key} {value[key]}" for key in ("host", "pid", "version", "state") if value.get(key)]
-            yield name, ", ".join(told)
-        else:
-            yield name, value
+        yield (
+            name,
+            ", ".join(f"{item} {key}" for key, item in value.items()) if isinstance(value, Mapping) else value,
+        )
+
+
+def _brief(value: Any, now: datetime) -> str:
+    return ago(value, now) if isinstance(value, datetime) else _value(value, now) or "-"
 
 
 def _value(value: Any, now: datetime) -> str:

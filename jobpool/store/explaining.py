@@ -46,6 +46,9 @@ MOST_AHEAD, MOST_PLACES, MOST_HELD, MOST_OTHERS = 10_000, 10_000, 1000, 1000
 SHOWN, RESULT = 10, 200
 #: Looks at a job that changes all the time; the last one is the answer.
 LOOKS = 4
+#: The answer that is not given before pools have had so much time (seconds) to take it: it may have been resumed, or
+#: given back, a moment ago, of which nothing tells.
+UNCLEAR, PAUSE = "unclear", 1.5
 #: Left out: what its users stored, and what may be large.
 _FIELDS = dict.fromkeys(
     (
@@ -88,11 +91,18 @@ class Explaining:
             StoreUnavailable: Nothing is known.
         """
         with self._connection.call("find", what=f"asking why job {shown(id)} does not run"):
-            for _ in range(LOOKS):
-                situation = await self._look(id, alias_of)
-                if not await self._changed(situation.job):
-                    break
-            return decide(situation)
+            why = await self._asked(id, alias_of)
+            if why.code == UNCLEAR:
+                await self._connection.driver.pause(PAUSE)
+                why = await self._asked(id, alias_of)
+            return why
+
+    async def _asked(self, id: str, alias_of: Callable[[str], str]) -> Why:
+        for _ in range(LOOKS):
+            situation = await self._look(id, alias_of)
+            if not await self._changed(situation.job):
+                break
+        return decide(situation)
 
     async def _look(self, id: str, alias_of: Callable[[str], str]) -> Situation:
         job = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, _FIELDS)

@@ -83,7 +83,8 @@ def _facts(situation: Situation, holder: AlivePool | None) -> dict[str, Any]:
 
 def _lost(situation: Situation, until: datetime, facts: Mapping[str, Any]) -> Reason:
     over = situation.since(until)
-    reapers = len(situation.alive)
+    # Its holder has not extended it for all of the lease: it is no sign of life that it spoke before that.
+    reapers = sum(pool.id is None or pool.id != situation.text("pool_id") for pool in situation.alive)
     if reapers:
         text = (
             f"its lease has been over for {duration(over)}, and it is about to be taken back: {_fate(situation)}"
@@ -99,7 +100,7 @@ def _lost(situation: Situation, until: datetime, facts: Mapping[str, Any]) -> Re
     who = "claimed it and did not start it" if situation.state == CLAIMED else "ran it"
     name = situation.text("pool")
     by = "" if name is None else f"; pool {shown(name, LISTED)} {who}"
-    return Reason("lost", text + by, remedy, {**facts, "seconds": over, "pools_alive": reapers})
+    return Reason("lost", text + by, remedy, {**facts, "seconds": over, "reapers": reapers})
 
 
 def _fate(situation: Situation) -> str:

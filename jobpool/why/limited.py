@@ -11,7 +11,7 @@ from ..limits import Limit
 from ..names import LISTED, shown
 from ..phrases import duration
 from .answer import Reason
-from .phrasing import holder_facts, several
+from .phrasing import holder_facts
 from .situation import Bound, Situation, Usage
 
 #: Less than this is no wait (seconds).
@@ -75,12 +75,13 @@ def limits(situation: Situation) -> Iterator[Reason]:
 def _full(situation: Situation, usage: Usage, most: int) -> Reason:
     held, holders = usage.held or 0, usage.holders
     over = [one for one in holders if one.lease_until is not None and situation.since(one.lease_until) > 0]
-    text = f"the limit of {_whose(usage.bound)} is reached: {held:,} of {several(most, 'job')} are held"
+    text = f"the limit of {_whose(usage.bound)}, {most:,} at once, is reached"
     if holders:
         some = ", ".join(shown(one.id, LISTED) for one in holders[:3])
-        text += f", by {some}{'' if held <= 3 else ' and others'}"
+        text += f": {'job' if held == 1 else 'jobs'} {some}{'' if held <= 3 else f' and {held - 3:,} more'} "
+        text += "holds the place" if held == 1 else "hold the places"
     if over:
-        text += f"; {len(over)} of these held by leases that are over, up to the next reap"
+        text += f"; of {len(over)} of these the lease is over, and the place is free after the next reap"
     return Reason(
         "limit",
         text,

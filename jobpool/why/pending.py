@@ -142,11 +142,9 @@ def _put_off(situation: Situation) -> tuple[str, dict[str, Any]]:
     if token is not None and token in situation.items("snoozed_by"):
         snoozes = situation.number("snoozes")
         pool = situation.text("pool_id")
-        return f"its executor put it off, the {snoozes}. time", {
-            "cause": "snooze",
-            "snoozes": snoozes,
-            "pool_id": pool,
-        }
+        times = "once" if snoozes == 1 else f"{snoozes:,} times"
+        facts = {"cause": "snooze", "snoozes": snoozes, "pool_id": pool}
+        return f"its executor has put it off, {times} so far", facts
     if last and (last.get("claim") == token if token is not None else last.get("type") == "WorkerLost"):
         name = str(last.get("type"))
         facts = {
@@ -217,8 +215,10 @@ def nobody(situation: Situation) -> Reason | None:
         )
     known = sorted({type for pool in situation.alive for type in pool.types})
     similar = facts["similar"] = get_close_matches(situation.type, known, cutoff=0.8)
-    others = f"they run {names(known)}" if known else "they run nothing"
-    text = f"none of the {several(len(situation.alive), 'pool')} alive runs type {type}: {others}"
+    others = names(known) if known else "nothing"
+    text = f"none of the {len(situation.alive)} pools alive runs type {type}: they run {others}"
+    if len(situation.alive) == 1:
+        text = f"the only pool alive does not run type {type}: it runs {others}"
     remedy = f"start a pool with an executor for {type}: {_WORKER}"
     if similar:
         remedy = f"is it a typing error for {names(similar)}? else {remedy}"
@@ -263,13 +263,13 @@ def behind(situation: Situation) -> Reason | None:
         text,
         "wait, or have more pools or threads, or give it a higher priority when it is created",
         {
-            "jobs": ahead.jobs,
+            "ahead": ahead.jobs,
             "more": ahead.more,
             "types": list(ahead.types[:MOST]),
             "key": ahead.key,
             "per_second": rate,
             "seconds": seconds,
-            "pools": len(situation.serving),
+            "pools_alive": len(situation.serving),
             "threads": sum(pool.threads for pool in situation.serving),
         },
     )
@@ -330,18 +330,24 @@ def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:
 def _nothing(situation: Situation) -> Reason:
     """Nothing holds it up that can be seen."""
     run_at = situation.instant("run_at")
-    since = 0.0 if run_at is None else situation.since(run_at)
+    since = 0.0 if run_at is None else max(0.0, situation.since(run_at))
     pools = situation.serving
-    facts = {"run_at": run_at, "due_for": since, "pools": pool_facts(pools)}
+    heard = min((situation.since(pool.seen_at) for pool in pools if pool.seen_at is not None), default=None)
+    facts = {"run_at": run_at, "due_for": since, "heard_of": heard, "pools": pool_facts(pools)}
     by = f"{several(len(pools), 'pool')} with {several(sum(pool.threads for pool in pools), 'thread')}"
     if since < SOON:
-        text = f"nothing holds it up: it has been due for {duration(max(0.0, since))}, and {by} should take it now"
+        text = f"nothing holds it up: it has been due for {duration(since)}, and {by} should take it now"
         return Reason("just_due", text, "ask again in a moment", facts)
-    return Reason(
-        "unclear",
-        f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, "
-        f"and {by} run its type and have room",
-        "look at /readyz and the log of these pools: do they reach MongoDB? An open transaction may have written "
-        "the job: MongoDB ends one after its transactionLifetimeLimitSeconds, a minute mostly",
-        facts,
+    text = (
+        f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, and "
+        f"{by} {'runs' if len(pools) == 1 else 'run'} its type"
     )
+    if heard is not None:
+        text += f", {'' if len(pools) == 1 else 'one of them '}heard of last {duration(max(0.0, heard))} ago"
+    remedy = (
+        "see whether these pools live and reach MongoDB: their /readyz, their logs. An open transaction may have "
+        "written the job: MongoDB ends one after its transactionLifetimeLimitSeconds, a minute mostly"
+    )
+    if any(pool.version is None for pool in pools):
+        remedy += ". Pools of older versions do not tell what limits they heed"
+    return Reason("unclear", text, remedy, facts)
