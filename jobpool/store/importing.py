@@ -89,7 +89,7 @@ class Origin:
             try:
                 while size < PAGE_BYTES:
                     some = await self._call(cursor.to_list, _TAKEN)
-                    taken += [document.raw for document in some]
+                    taken += [bytes(document.raw) for document in some]  # of a large reply it is a view
                     size += sum(len(document.raw) for document in some)
                     if len(some) < _TAKEN:
                         break
