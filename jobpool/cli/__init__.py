@@ -44,6 +44,7 @@ COMMANDS = {
     "metrics": Command("Measure", "print the metrics of all pools together, or serve them"),
     "dashboard": Command("Measure", "write the dashboards and rules for Grafana and Prometheus"),
     "bench": Command("Measure", "measure speed and contention on this MongoDB"),
+    "doctor": Command("Care", "look for all that loses jobs or lets them stick, and say what to do"),
     "import": Command("Care", "carry over the jobs of another system", "jobpool.cli.importing"),
 }
 

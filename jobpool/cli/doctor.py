@@ -1,0 +1,145 @@
+"""``jobpool doctor``: looks for all that loses jobs, or lets them stick, and says what to do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from . import FAILED, OK
+from .options import place
+from .terminal import jsons
+from .terminal.prose import paragraph
+from .terminal.screen import STYLES, console, write
+from .terminal.words import clean, count, duration
+
+if TYPE_CHECKING:
+    from ..checkup import Checkup, Finding
+
+EXAMPLES = """\
+examples:
+  jobpool doctor                                   is all well, and if not, what is to be done
+  jobpool doctor --quiet --strict                  in a deployment: says what is not well, and exits with 1
+  jobpool doctor --only topology --only clocks     only the servers
+  jobpool doctor --skip indexes.others --verbose   all that was looked at, but for indexes of yours
+  jobpool doctor --json | jq '.findings[] | select(.level == "problem")'
+"""
+
+#: In the order in which they are shown: what matters most stands last, above the prompt.
+_BAD = ("skipped", "warning", "problem")
+_WIDTH = max(map(len, (*_BAD, "ok")))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Look at server, collection, indexes, jobs and pools for all that loses jobs or lets them stick, "
+        "and say what to do. Nothing is created or changed."
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="CHECK", help="of this name or subject; may be repeated"
+    )
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="CHECK", help="leave it out; may be repeated"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on warnings as well")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("-q", "--quiet", action="store_true", help="print only what is not well")
+    shown.add_argument("-v", "--verbose", action="store_true", help="print what every check has found")
+    shown.add_argument("--json", action="store_true", help="print one object")
+    shown.add_argument("--list", action="store_true", help="print which checks there are, and make none")
+    place.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the checks and show what they found: 0 if all is well, 1 on a problem."""
+    if args.list:
+        return _list()
+    with place.manager_of(args) as manager:
+        checkup = manager.check(only=args.only, skip=args.skip, timeout=args.timeout)
+    if args.json:
+        write(jsons.whole(checkup))
+    else:
+        _show(checkup, args)
+    return OK if checkup.well(strict=args.strict) else FAILED
+
+
+def _list() -> int:
+    from ..store.checks.registry import CHECKS
+    from .terminal.screen import table
+
+    table(["check", "asks", "needs"], [(check.name, check.question, check.needs) for check in CHECKS])
+    return OK
+
+
+def _show(checkup: Checkup, args: argparse.Namespace) -> None:
+    if args.verbose:
+        for finding in checkup.of("ok"):
+            _tell(finding)
+    elif not args.quiet:
+        _well(checkup)
+    for level in _BAD if not args.quiet else _BAD[1:]:
+        for finding in checkup.of(level):
+            _tell(finding)
+    if not args.quiet:
+        write()
+        paragraph(_summary(checkup))
+
+
+def _well(checkup: Checkup) -> None:
+    """Write what is well, a line for each subject."""
+    well: dict[str, list[str]] = defaultdict(list)
+    for finding in checkup.of("ok"):
+        subject, _, what = finding.check.partition(".")
+        if what not in well[subject]:
+            well[subject].append(what)
+    width = max(map(len, well), default=0)
+    for subject, names in well.items():
+        _line("ok", f"{subject:<{width}}  {', '.join(names)}", hanging=width + 2)
+
+
+def _tell(finding: Finding) -> None:
+    _line(finding.level, f"{finding.check}: {finding.text}")
+    if finding.remedy:
+        paragraph(finding.remedy, indent=f"{'':{_WIDTH}}  -> ")
+
+
+def _line(level: str, text: str, hanging: int = 0) -> None:
+    """Write a line that begins with its level, in the colour of that."""
+    import shutil
+    import textwrap
+
+    head, text = f"{level:<{_WIDTH}}  ", clean(text)
+    if sys.stdout.isatty():
+        width = max(40, min(shutil.get_terminal_size().columns, 100))
+        indent = " " * (len(head) + hanging)
+        text = textwrap.fill(
+            text,
+            width,
+            initial_indent=" " * len(head),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )[len(head) :]
+    terminal = console()
+    if terminal is None:
+        write(f"{head}{text}".rstrip())
+        return
+    from rich.text import Text
+
+    terminal.print(Text.assemble((head, STYLES.get(level, "")), text), soft_wrap=True)
+
+
+def _summary(checkup: Checkup) -> str:
+    """Return the last line: what was found in how long."""
+    parts = [_many(len(checkup.problems), "problem"), _many(len(checkup.warnings), "warning")]
+    if skipped := len(checkup.of("skipped")):
+        parts.append(f"{count(skipped)} skipped")
+    return (
+        f"{', '.join(parts)}; {_many(checkup.checks, 'check')} of {checkup.collection} in {duration(checkup.took)}"
+    )
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
