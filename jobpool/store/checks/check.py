@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from ...checkup import OK, PROBLEM, SKIPPED, WARNING, Finding
 from ...executors import Executors
+from ...names import shown
 from ..connection import Connection
 from ..documents import Document
 
@@ -41,11 +42,17 @@ class Check:
             sends is together bounded by the look's time limit, and it is safe on a busy primary: it reads
             by an index, or no more than some hundred thousand documents.
         needs: The right it needs, for those who lack it, in README's words.
+        question: What it answers; the first line of what `examine` says of itself if not given.
     """
 
     name: str
     examine: Callable[[Look], Awaitable[Sequence[Finding]]]
     needs: str = "find and listIndexes on the jobs, as the role jobpoolMonitor has them"
+    question: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.question:
+            object.__setattr__(self, "question", (self.examine.__doc__ or "").partition("\n")[0])
 
 
 @dataclass(slots=True)
@@ -133,22 +140,42 @@ class Look:
 
 def ok(text: str, **facts: Any) -> Finding:
     """Return the finding that all is well."""
-    return Finding("", OK, text, None, facts)
+    return _finding(OK, text, None, facts)
 
 
 def warning(text: str, remedy: str | None, **facts: Any) -> Finding:
     """Return the finding of what works, and costs or risks something."""
-    return Finding("", WARNING, text, remedy, facts)
+    return _finding(WARNING, text, remedy, facts)
 
 
 def problem(text: str, remedy: str | None, **facts: Any) -> Finding:
     """Return the finding of what loses jobs, lets them stick or refuses them."""
-    return Finding("", PROBLEM, text, remedy, facts)
+    return _finding(PROBLEM, text, remedy, facts)
 
 
 def skipped(text: str, remedy: str | None, **facts: Any) -> Finding:
     """Return the finding that nobody knows."""
-    return Finding("", SKIPPED, text, remedy, facts)
+    return _finding(SKIPPED, text, remedy, facts)
+
+
+def _finding(level: str, text: str, remedy: str | None, facts: Mapping[str, Any]) -> Finding:
+    return Finding("", level, text, remedy, {name: _plain(value) for name, value in facts.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return a fact as everybody can show it: ids and the like may be of any of MongoDB's kinds."""
+    if value is None or isinstance(value, str | bool | int | float | datetime):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return shown(value)
+
+
+def many(number: int, what: str, *, or_more: bool = False) -> str:
+    """Return ``1 job`` or ``1,234 jobs``, or that many ``or more``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}{' or more' if or_more else ''}"
 
 
 def refused(error: BaseException) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 
 from ...checkup import Finding
 from ...data import CODEC
+from ...phrases import moment
 from ..contact import MAX_OFFSET, this_machine
 from ..indexes import LEASE_INDEX
 from ..server import clock_offset
-from .check import NAMED, Check, Look, Skip, ok, problem, warning
+from .check import NAMED, Check, Look, Skip, many, ok, problem, warning
 from .words import needed, place_of, pools_known
 
 _NTP = "let NTP keep the clocks"
@@ -60,7 +61,9 @@ async def members(look: Look) -> Sequence[Finding]:
         text = ", ".join(f"{host} by {offset:+.0f} s" for host, offset in sorted(wrong.items()))
         what = "at a failover, leases end too early or late by that"
         return [problem(f"the clocks of secondaries differ from the primary's: {text}; {what}", _NTP, **facts)]
-    return [ok(f"the clocks of {len(offsets)} of {wanted} secondaries agree with the primary's", **facts)]
+    return [
+        ok(f"the clocks of {len(offsets)} of {many(wanted, 'other member')} agree with the primary's", **facts)
+    ]
 
 
 async def _offset_of_one(look: Look) -> tuple[str, float]:
@@ -82,8 +85,8 @@ async def leases(look: Look) -> Sequence[Finding]:
         last = max(job["lease_until"] for job in found)
         return [
             problem(
-                f"{len(found)} jobs are held until {_day(last)}, longer than a lease can be: MongoDB's clock was "
-                "set back, or somebody wrote them; if their pools are gone nobody runs them before",
+                f"{many(len(found), 'job')} held until {moment(last)}, longer than a lease can be: a clock was set "
+                "back, or somebody wrote them; if their pools are gone nobody runs them before",
                 "when no pool runs them, set their lease_until to now in mongosh: pools take them back",
                 jobs=[job["_id"] for job in found[:NAMED]],
                 count=len(found),
@@ -98,7 +101,7 @@ async def pools(look: Look) -> Sequence[Finding]:
     found = [pool for pool in await pools_known(look) if pool.seen_at is not None and pool.seen_at > late]
     return [
         warning(
-            f"pool {place_of(pool)} spoke last at {_day(pool.seen_at)}, which is still to come: MongoDB's clock "
+            f"pool {place_of(pool)} spoke last at {moment(pool.seen_at)}, which is still to come: MongoDB's clock "
             "was set back, and it counts as alive for that much longer",
             f"{_NTP}; if the pool is gone, delete its document in .pools",
             pool=pool.id,
@@ -106,10 +109,6 @@ async def pools(look: Look) -> Sequence[Finding]:
         )
         for pool in found
     ] or [ok("no pool has spoken in the future")]
-
-
-def _day(at: datetime | None) -> str:
-    return "?" if at is None else f"{at:%Y-%m-%d %H:%M:%SZ}"
 
 
 CHECKS = (

@@ -15,7 +15,7 @@ from ...job import FINAL, State
 from ...names import shown
 from ..documents import SCHEMA, Document
 from ..indexes import CLAIM_INDEX
-from .check import NAMED, Check, Look, ok, problem, warning
+from .check import NAMED, Check, Look, many, ok, problem, warning
 from .words import needed
 
 #: Jobs up to which a collection is read whole: well below a second.
@@ -39,26 +39,26 @@ def _not(field: str, *kinds: str) -> Document:
 _NUMBER = ("int", "long", "double", "decimal")
 #: By name, the expression that is true of a job at fault, and what that means.
 FAULTS: Mapping[str, tuple[Document, str]] = {
-    "type": (_not("type", "string"), "have a type that is no text"),
+    "type": (_not("type", "string"), "with a type that is no text"),
     "state": (
         {"$not": {"$in": ["$state", [state.value for state in State]]}},
-        "are in a state that is not known here",
+        "in a state that is not known here",
     ),
-    "priority": (_not("priority", *_NUMBER), "have a priority that is no number"),
-    "run_at": (_not("run_at", "date"), "have a run_at that is no date"),
-    "created_at": (_not("created_at", "date"), "have a created_at that is no date"),
-    "attempts": (_not("attempts", *_NUMBER), "have attempts that are no number"),
-    "fence": (_not("fence", *_NUMBER), "have a fence that is no number"),
-    "data": ({"$eq": [{"$type": "$data"}, "missing"]}, "have no data"),
+    "priority": (_not("priority", *_NUMBER), "with a priority that is no number"),
+    "run_at": (_not("run_at", "date"), "with a run_at that is no date"),
+    "created_at": (_not("created_at", "date"), "with a created_at that is no date"),
+    "attempts": (_not("attempts", *_NUMBER), "with attempts that are no number"),
+    "fence": (_not("fence", *_NUMBER), "with a fence that is no number"),
+    "data": ({"$eq": [{"$type": "$data"}, "missing"]}, "without data"),
     "unheld": (
         {"$and": [{"$in": ["$state", _HELD]}, {"$or": [_not("lease_until", "date"), _not("claim", "string")]}]},
-        "are claimed or running without a lease or a claim: nobody takes them back",
+        "claimed or running without a lease or a claim: nobody takes them back",
     ),
     "finished_at": (
         {"$and": [{"$in": ["$state", _FINAL]}, _not("finished_at", "date")]},
-        "have ended at no time: no purge deletes them",
+        "ended at no time: no purge deletes them",
     ),
-    "schema": ({"$and": [{"$isNumber": "$schema"}, {"$gt": ["$schema", SCHEMA]}]}, "are of a newer schema"),
+    "schema": ({"$and": [{"$isNumber": "$schema"}, {"$gt": ["$schema", SCHEMA]}]}, "of a newer schema"),
 }
 
 
@@ -115,7 +115,7 @@ def _malformed(look: Look, item: Document, *, stuck: bool, **of: Any) -> Finding
     what = item["_id"]["what"]
     facts = {"what": what, "count": item["jobs"], "example": item["example"], **of}
     sampled = "" if of.get("whole", True) else f", of {of['read']:,} that were read"
-    text = f"{item['jobs']:,} jobs{sampled} {FAULTS[what][1]}, such as {shown(item['example'])}"
+    text = f"{many(item['jobs'], 'job')}{sampled} {FAULTS[what][1]}, such as {shown(item['example'])}"
     if what == "schema":
         return warning(text, "upgrade jobpool here: a newer version has written them", **facts)
     name = look.jobs.full_name.partition(".")[2]

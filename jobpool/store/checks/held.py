@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from ...checkup import Finding
 from ...job import State
 from ...names import listed, shown
+from ...phrases import duration
 from ..documents import Document, holder_of
 from ..indexes import CLAIM_INDEX, LEASE_INDEX
-from .check import GRACE, NAMED, Check, Look, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
 from .words import living, needed, paused, pending_types, place_of, pools_known, run_somewhere
 
 #: Held jobs that are looked at: as many as a fleet of a hundred pools holds.
@@ -29,19 +30,21 @@ _FIELDS = (
 async def leases(look: Look) -> Sequence[Finding]:
     """Have leases been over for long, and nobody took the jobs back?"""
     await needed(look, LEASE_INDEX)
-    before = look.now - timedelta(seconds=GRACE)
+    alive = await living(look)
+    # A pool reaps twice per lease; the one with the shortest does it for all.
+    patience = max(GRACE, min((pool.lease for pool in alive if pool.lease), default=0.0))
+    before = look.now - timedelta(seconds=patience)
     over = await look.find({"lease_until": {"$lt": before}}, _FIELDS, hint=LEASE_INDEX, limit=MOST_HELD)
     if not over:
         return [ok("no lease has been over for long")]
     first = min(job["lease_until"] for job in over)
-    text = f"{_many(over)} jobs are held by leases that are over for up to {_since(first, look.now)}"
+    text = f"{_many(over)} held by leases that are over for up to {_since(first, look.now)}"
     facts = {"count": len(over), "jobs": _ids(over), "since": first}
-    alive = await living(look)
     if not alive:
         return [problem(f"{text}, and no pool is alive to take them back", "start a pool of any type", **facts)]
     return [
         problem(
-            f"{text}, though {len(alive)} pools are alive, which take such jobs back",
+            f"{text}, though {many(len(alive), 'pool')} should take such jobs back",
             "look at the logs of the pools for what MongoDB refuses them; see documents.shape",
             **facts,
         )
@@ -59,14 +62,16 @@ async def due(look: Look) -> Sequence[Finding]:
         call = look.connection.driver.call
         count = await call(look.jobs.count_documents, old, hint=CLAIM_INDEX, limit=MOST_DUE)
         if count:
-            many = f"{count:,}{' or more' if count == MOST_DUE else ''}"
+            jobs = many(count, "job", or_more=count == MOST_DUE)
             if not alive:
-                text = f"{many} jobs of type {shown(type)} are due, and no pool is alive"
+                text = f"{jobs} of type {shown(type)} due, and no pool is alive"
             else:
-                text = f"{many} jobs of type {shown(type)} are due, and none of {len(alive)} living pools runs it"
+                text = f"{jobs} of type {shown(type)} due, and none of {many(len(alive), 'living pool')} runs it"
             remedy = "start a pool that has an executor for it; if it was renamed, name the old one in aliases="
             found.append(problem(text, remedy, type=type, count=count))
-    return found or [ok(f"for each of {len(types)} pending types there is a pool, a pause, or nothing is due")]
+    return found or [
+        ok(f"for each of {many(len(types), 'pending type')} there is a pool, a pause, or nothing due")
+    ]
 
 
 async def cancels(look: Look) -> Sequence[Finding]:
@@ -82,7 +87,7 @@ async def cancels(look: Look) -> Sequence[Finding]:
     first = min(job["cancel_requested_at"] for job in asked)
     return [
         warning(
-            f"{_many(asked)} running jobs were cancelled up to {_since(first, look.now)} ago, and go on",
+            f"{_many(asked)} cancelled up to {_since(first, look.now)} ago still running",
             "their executors do not call current_job().check(); give them a timeout=, or restart their pool",
             count=len(asked),
             jobs=_ids(asked),
@@ -104,7 +109,7 @@ async def stuck(look: Look) -> Sequence[Finding]:
     types = sorted({str(job.get("type")) for job in found})
     return [
         warning(
-            f"{_many(found)} running jobs, of {listed(types)}, run longer than their pools were told is usual",
+            f"{_many(found)} of {listed(types)} running for longer than their pools were told is usual",
             "job.stuck.stack says where they are (jobpool show ID)",
             count=len(found),
             jobs=_ids(found),
@@ -127,7 +132,7 @@ async def orphans(look: Look) -> Sequence[Finding]:
         last = max(job["lease_until"] for job in jobs)
         found.append(
             warning(
-                f"pool {place_of(known[id])} is gone, and holds {_many(jobs)} jobs for {_since(look.now, last)}",
+                f"pool {place_of(known[id])} is gone, and holds {_many(jobs)} for {_since(look.now, last)}",
                 "nothing: other pools take them back then; a shorter lease= brings them back sooner",
                 pool=id,
                 count=len(jobs),
@@ -148,7 +153,7 @@ async def _held(look: Look) -> list[Document]:
 
 
 def _many(jobs: Sequence[Document]) -> str:
-    return f"{len(jobs):,}{' or more' if len(jobs) == MOST_HELD else ''}"
+    return many(len(jobs), "job", or_more=len(jobs) == MOST_HELD)
 
 
 def _ids(jobs: Sequence[Document]) -> list[object]:
@@ -156,7 +161,7 @@ def _ids(jobs: Sequence[Document]) -> list[object]:
 
 
 def _since(at: datetime, now: datetime) -> str:
-    return f"{max(0.0, (now - at).total_seconds()):,.0f} s"
+    return duration(max(0.0, (now - at).total_seconds()))
 
 
 CHECKS = (

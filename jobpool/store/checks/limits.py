@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from ...backlog import TypeLimits
 from ...checkup import Finding
 from ...names import listed, shown
+from ...phrases import moment
 from ..documents import Document
 from ..gates import KEPT, LOCKED, SUFFIX
-from .check import GRACE, NAMED, Check, Look, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
 from .words import living
 
 _GATES = "find on .gates, as jobpoolFlow has it"
@@ -48,7 +49,7 @@ async def locks(look: Look) -> Sequence[Finding]:
         last = max(gate["locked_until"] for gate in shut)
         return [
             problem(
-                f"{len(shut)} gates are locked until {last:%Y-%m-%d %H:%M:%SZ}, which no claim does, such as that "
+                f"{many(len(shut), 'gate')} locked until {moment(last)}, which no claim does, such as that "
                 f"of {_named(shut[0])}: none of these jobs is claimed before. MongoDB's clock was set back",
                 f"delete them from {shown(look.jobs.name + SUFFIX)}: a gate that is not there is open",
                 count=len(shut),
@@ -56,7 +57,7 @@ async def locks(look: Look) -> Sequence[Finding]:
                 until=last,
             )
         ]
-    return [ok(f"none of {len(await _gates(look))} gates is locked for longer than a claim takes")]
+    return [ok(f"none of {many(len(await _gates(look)), 'gate')} is locked for longer than a claim takes")]
 
 
 async def gates(look: Look) -> Sequence[Finding]:
@@ -71,14 +72,14 @@ async def gates(look: Look) -> Sequence[Finding]:
     if left:
         return [
             warning(
-                f"{len(left)} gates were not used for more than two days and not forgotten, such as that of "
+                f"{many(len(left), 'gate')} not used for more than two days and not forgotten, such as that of "
                 f"{_named(left[0])}: no pool with limits is there to do so",
                 f"they cost but room; delete them from {shown(look.jobs.name + SUFFIX)} if their types are gone",
                 count=len(left),
                 gates=[gate["_id"] for gate in left[:NAMED]],
             )
         ]
-    return [ok(f"{len(await _gates(look))} gates, and all are in use or forgotten within a day")]
+    return [ok(f"{many(len(await _gates(look)), 'gate')}, and each is in use or forgotten within days")]
 
 
 async def _gates(look: Look) -> list[Document]:

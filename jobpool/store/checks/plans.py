@@ -40,7 +40,7 @@ async def _claim(look: Look) -> tuple[Any, int]:
     types = tuple((await pending_types(look))[:MAX_TYPES])
     if not types:
         raise _Nothing("no job is pending, so there is nothing to claim")
-    look.connection.clock.learn(look.now)  # it must not be asked on top of an event loop
+    await look.connection.now()  # so that the filter, which must not wait, knows it
     return candidate_cursor(look.connection, types, CLAIMED), len(types)
 
 
@@ -137,7 +137,8 @@ def _stages(plan: Document) -> Iterator[Document]:
 
 
 def _check(name: str, what: str, index: str, read: Read) -> Check:
-    return Check(f"plans.{name}", partial(_by_index, what, index, read))
+    question = f"Is {what} made by {index}, and in proportion to what it finds?"
+    return Check(f"plans.{name}", partial(_by_index, what, index, read), question=question)
 
 
 CHECKS = (

@@ -8,19 +8,18 @@ from datetime import datetime, timedelta
 from ...checkup import Finding
 from ...job import State
 from ...names import shown
+from ...phrases import duration, moment
 from ..cards import pool_of
 from ..documents import Document
 from ..indexes import CLAIM_INDEX
 from ..presence import SUFFIX
-from .check import GRACE, NAMED, Check, Look, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
 from .words import DRAINING, living, needed, place_of, pools_known
 
 #: A pool that died longer ago is nobody's surprise any more.
 DIED_LATELY = timedelta(hours=1)
 #: A pool speaks every 15 s, or each time it counts.
 SILENT = timedelta(seconds=GRACE)
-#: Seconds that a pool may take to drain before it counts.
-DRAINS_LONG = timedelta(hours=1)
 _POOLS = "find on .pools, as jobpoolMonitor has it"
 
 
@@ -29,14 +28,20 @@ async def alive(look: Look) -> Sequence[Finding]:
     pools = await living(look)
     if pools:
         threads = sum(pool.threads for pool in pools)
-        return [ok(f"{len(pools)} pools with {threads} threads are alive", pools=len(pools), threads=threads)]
+        return [
+            ok(
+                f"alive: {many(len(pools), 'pool')} with {many(threads, 'thread')}",
+                pools=len(pools),
+                threads=threads,
+            )
+        ]
     await needed(look, CLAIM_INDEX)
     # A range of `type`, so that each type and priority costs one look.
     late: Document = {"state": State.PENDING.value, "type": {"$gte": ""}, "run_at": {"$lte": look.now}}
     if not await look.find(late, hint=CLAIM_INDEX, limit=1):
         return [ok("no pool is alive, and no job is due", pools=0)]
     last = max((at for pool in await pools_known(look) if (at := pool.seen_at)), default=None)
-    seen = f"the last one was seen at {last:%Y-%m-%d %H:%M:%SZ}" if last else "none was seen within a day"
+    seen = f"the last one was seen at {moment(last)}" if last else "none was seen within a day"
     return [
         problem(
             f"jobs are due, and no pool is alive; {seen}",
@@ -54,20 +59,21 @@ async def dead(look: Look) -> Sequence[Finding]:
         for pool in await pools_known(look)
         if not pool.alive and pool.fresh_until is not None and pool.fresh_until > look.now - DIED_LATELY
     ]
-    return [
+    found = [
         warning(
-            f"pool {place_of(pool)} was last heard at {_day(pool.seen_at)} and has not said that it ended: it was "
-            "killed, or does not reach MongoDB",
-            "look at its process and log. After an hour this is not told any more",
+            f"pool {place_of(pool)} was last heard at {moment(pool.seen_at)} and has not said that it ended: it "
+            "was killed, or does not reach MongoDB",
+            "look at its process and log. An hour after its death this is not told any more",
             pool=pool.id,
             seen_at=pool.seen_at,
         )
         for pool in died[:NAMED]
-    ] + (
-        [warning(f"{len(died) - NAMED} other pools died as well", None, count=len(died) - NAMED)]
-        if died[NAMED:]
-        else []
-    ) or [ok("no pool has died within an hour")]
+    ]
+    if more := len(died) - len(found):
+        found.append(
+            warning(f"{many(more, 'pool')} more died without a word", "see jobpool pools --dead", count=more)
+        )
+    return found or [ok("no pool has died within an hour")]
 
 
 async def silent(look: Look) -> Sequence[Finding]:
@@ -86,21 +92,17 @@ async def silent(look: Look) -> Sequence[Finding]:
 
 
 async def draining(look: Look) -> Sequence[Finding]:
-    """Has a pool been asked to end long ago, and has not?"""
-    found = [
-        pool
-        for pool in await living(look)
-        if pool.state == DRAINING and pool.since is not None and pool.since < look.now - DRAINS_LONG
-    ]
-    if found and all(pool.state == DRAINING for pool in await living(look)):
+    """Does any pool still claim?"""
+    found = [pool for pool in await living(look) if pool.state == DRAINING]
+    if found and len(found) == len(await living(look)):
         return [
             warning(
-                f"all {len(found)} living pools drain: nobody claims any more",
+                f"every living pool drains ({len(found)} in all): nobody claims any more",
                 "start another one, or see which jobs keep them (jobpool top)",
                 pools=[pool.id for pool in found[:NAMED]],
             )
         ]
-    return [ok("there are pools that do not drain, or none at all")]
+    return [ok("a pool claims, or there is none at all")]
 
 
 async def words(look: Look) -> Sequence[Finding]:
@@ -125,11 +127,7 @@ def _is_word(look: Look, said: Document) -> bool:
 
 
 def _age(now: datetime, at: datetime | None) -> str:
-    return "?" if at is None else f"{(now - at).total_seconds():.0f} s"
-
-
-def _day(at: datetime | None) -> str:
-    return "?" if at is None else f"{at:%Y-%m-%d %H:%M:%SZ}"
+    return "?" if at is None else duration((now - at).total_seconds())
 
 
 CHECKS = (

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from ...checkup import Finding
 from ...errors import InvalidConfiguration
 from ...names import shown
+from ...phrases import moment
 from ...schedules import Schedule
 from ..documents import Document
 from ..schedules import SUFFIX, to_schedule
-from .check import Check, Look, ok, problem, warning
+from .check import Check, Look, many, ok, problem, warning
 from .words import living, run_somewhere
 
 _SCHEDULES = "find on .schedules, as jobpoolFlow and jobpoolPlanner have it"
@@ -24,7 +25,7 @@ MOST = 10_000
 async def readable(look: Look) -> Sequence[Finding]:
     """Can each be read and computed?"""
     found = [finding for document in await _stored(look) if (finding := _broken(document))]
-    return found or [ok(f"{len(await _stored(look))} schedules can be read and computed")]
+    return found or [ok(f"{many(len(await _stored(look)), 'schedule')}: all can be read and computed")]
 
 
 def _broken(document: Document) -> Finding | None:
@@ -56,7 +57,7 @@ async def overdue(look: Look) -> Sequence[Finding]:
         if isinstance(schedule.next_at, datetime) and schedule.next_at < look.now - LATE and not schedule.paused
     ]
     alive = await living(look)
-    why = "no pool is alive" if not alive else f"{len(alive)} pools are alive, and none fires it"
+    why = "no pool is alive" if not alive else f"{many(len(alive), 'pool')} alive, and none fires it"
     remedy = (
         "start a pool of any type"
         if not alive
@@ -64,7 +65,7 @@ async def overdue(look: Look) -> Sequence[Finding]:
     )
     return [
         problem(
-            f"schedule {shown(schedule.name)} is due since {schedule.next_at:%Y-%m-%d %H:%M:%SZ}: {why}",
+            f"schedule {shown(schedule.name)} is due since {moment(schedule.next_at)}: {why}",
             remedy,
             schedule=schedule.name,
             next_at=schedule.next_at,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...checkup import Finding
+from ...job import State
 from ...names import shown
+from ...phrases import moment
 from ..documents import Document
+from ..indexes import FAILED_INDEX, WAITING_INDEX
 from ..settings import PAUSE, SUFFIX
-from .check import NAMED, Check, Look, ok, warning
-from .words import living, paused, pending_types
+from .check import NAMED, Check, Look, many, ok, warning
+from .words import living, needed, paused, pending_types
 
 _SETTINGS = "find on .settings, as jobpoolMonitor has it"
 #: The documents that this version knows.
@@ -21,12 +24,12 @@ async def pauses(look: Look) -> Sequence[Finding]:
     held = await paused(look)
     known = {name for pool in await living(look) for name in (*pool.types, *pool.aliases)}
     known |= {*look.executors, *(await pending_types(look) if held.types else [])}
-    odd = sorted(type for type in held.types if type not in known)
+    odd = sorted([type for type in held.types if type not in known and not await _has_jobs(look, type)])
     return [
         warning(
-            f"type {shown(type)} is paused since {held.types[type].since:%Y-%m-%d %H:%M:%SZ}, and there is "
-            "neither a pending job nor a living pool of it: was another one meant?",
-            f"jobpool resume {type}",
+            f"type {shown(type)} is paused since {moment(held.types[type].since)}, and there is "
+            "neither a job nor a living pool of it: was another one meant?",
+            f"jobpool resume {shown(type)}",
             type=type,
             since=held.types[type].since,
             reason=held.types[type].reason,
@@ -35,10 +38,19 @@ async def pauses(look: Look) -> Sequence[Finding]:
     ] or [ok(_said(len(held.types), everything=held.everything is not None))]
 
 
+async def _has_jobs(look: Look, type: str) -> bool:
+    """Say whether jobs of a type wait or failed; that some are pending is known without a look."""
+    for state, index in ((State.WAITING, WAITING_INDEX), (State.FAILED, FAILED_INDEX)):
+        await needed(look, index)
+        if await look.find({"state": state.value, "type": type}, hint=index, limit=1):
+            return True
+    return False
+
+
 def _said(types: int, *, everything: bool) -> str:
     if everything:
         return "everything is paused"
-    return f"{types} types are paused, and all are known" if types else "nothing is paused"
+    return f"{many(types, 'paused type')}, and all are known" if types else "nothing is paused"
 
 
 async def documents(look: Look) -> Sequence[Finding]:
@@ -68,7 +80,7 @@ async def documents(look: Look) -> Sequence[Finding]:
         if broken
         else []
     )
-    return found or [ok(f"{len(stored)} documents of settings, and all are known")]
+    return found or [ok(f"{many(len(stored), 'document')} of settings, and all are known")]
 
 
 def _readable(item: Document) -> bool:

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from ...checkup import Finding
 from ...names import listed
 from ..documents import Document
-from .check import Check, Look, Skip, ok, problem, refused, warning
+from .check import Check, Look, Skip, many, ok, problem, refused, warning
 from .votes import ARBITER, ON_ITS_WAY, PRIMARY, SECONDARY, Ballot
 
 _MONITOR = "clusterMonitor on the database admin"
@@ -41,8 +41,14 @@ async def kind(look: Look) -> Sequence[Finding]:
             )
         ]
     name, members = look.hello["setName"], len(Ballot.of_hello(look.hello).members)
-    of = f"of {members} member{'' if members == 1 else 's'}"
-    return [ok(f"it is the replica set {name} {of}", kind="replica set", name=name, members=members)]
+    return [
+        ok(
+            f"it is the replica set {name} of {many(members, 'member')}",
+            kind="replica set",
+            name=name,
+            members=members,
+        )
+    ]
 
 
 async def members(look: Look) -> Sequence[Finding]:
@@ -64,7 +70,9 @@ async def members(look: Look) -> Sequence[Finding]:
                     **facts,
                 )
             )
-    return found or [ok(f"{len(status['members'])} members, and all are up", members=len(status["members"]))]
+    return found or [
+        ok(f"{many(len(status['members']), 'member')}, and all are up", members=len(status["members"]))
+    ]
 
 
 async def reachable(look: Look) -> Sequence[Finding]:

@@ -11,7 +11,7 @@ from ...names import listed, shown
 from ..documents import Document
 from ..followers import chunks, ids_waited_for
 from ..indexes import FOLLOWED_INDEX, WAITING_INDEX, WAITS_INDEX
-from .check import GRACE, NAMED, Check, Look, ok, problem
+from .check import GRACE, NAMED, Check, Look, many, ok, problem
 from .words import living, needed
 
 #: Waiting jobs that are looked at, and jobs that they wait for.
@@ -40,7 +40,7 @@ async def told(look: Look) -> Sequence[Finding]:
         return [ok("nobody waits for a job that ended long ago")]
     return [
         problem(
-            f"{len(untold):,} jobs wait for others that ended more than {GRACE:.0f} s ago, such as "
+            f"{many(len(untold), 'job')} waiting for others that ended more than {GRACE:.0f} s ago, such as "
             f"{shown(untold[0]['_id'])}: nobody told them",
             await _who_tells(look),
             count=len(untold),
@@ -66,7 +66,7 @@ async def gone(look: Look) -> Sequence[Finding]:
     jobs = [job for job in waiting if not lost.isdisjoint(job["for"])]
     return [
         problem(
-            f"{len(jobs):,} jobs wait for jobs that do not exist, such as {shown(jobs[0]['_id'])} for "
+            f"{many(len(jobs), 'job')} waiting for others that do not exist, such as {shown(jobs[0]['_id'])} for "
             f"{listed(missing)}",
             await _who_tells(look),
             count=len(jobs),
@@ -86,7 +86,7 @@ async def linking(look: Look) -> Sequence[Finding]:
         return [ok("no waiting job was left by its creator")]
     return [
         problem(
-            f"{len(left):,} jobs wait, such as {shown(left[0]['_id'])}, and were never joined with those that "
+            f"{many(len(left), 'job')} waiting, such as {shown(left[0]['_id'])}, never joined with those that "
             "they wait for: their creator died",
             await _who_tells(look),
             count=len(left),
@@ -106,7 +106,7 @@ async def circles(look: Look) -> Sequence[Finding]:
         )
         remedy = "cancel one of them (jobpool cancel ID), and create it anew without that wait"
         return [problem(f"jobs wait for each other, and none ever runs: {text}", remedy, jobs=found[:20], **facts)]
-    return [ok(f"none of {len(waiting):,} waiting jobs waits for itself", **facts)]
+    return [ok(f"none of {many(len(waiting), 'waiting job')} waits for itself", **facts)]
 
 
 def circle_in(graph: Mapping[str, Sequence[str]]) -> list[str]:
