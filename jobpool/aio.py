@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from .backlog import AlivePool, Backlog
 from .dependencies import FAIL, RUN
-from .job import Created, CreatedBatch, Job
+from .error_groups import ErrorGroup
+from .job import Brief, Created, CreatedBatch, Job, Retried
 from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
 from .manager.inspecting import Inspector
 from .manager.overseeing import Overseer
+from .manager.reviving import Reviver
 from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
 from .metrics import Buckets, Registry
@@ -29,6 +31,7 @@ from .store.cancelling import Cancelled
 from .store.connection import closing
 from .store.core import Core
 from .store.creation import KEEP
+from .store.pages import SIZE
 from .why import Why
 
 if TYPE_CHECKING:
@@ -331,6 +334,61 @@ class AsyncJobManager(Common[Core]):
     ) -> Cancelled:
         """Cancel the jobs meant; see `JobManager.cancel_many`."""
         return await self._asking.cancel_many(all=all, cascade=cascade, **selected)
+
+    async def retry(self, id: str) -> Job:
+        """Have a failed job run again now, or one that waits for its next attempt; see `JobManager.retry`."""
+        return await Reviver(self).retry(id)
+
+    async def retry_many(self, *, all: bool = False, **selected: Unpack[Selected]) -> Retried:
+        """Retry the jobs meant; see `JobManager.retry_many`."""
+        return await Reviver(self).retry_many(all=all, **selected)
+
+    async def revive(self, id: str, *, succeeded: bool = False) -> Job:
+        """Have a job that ended begin its life again; see `JobManager.revive`."""
+        return await Reviver(self).revive(id, succeeded=succeeded)
+
+    async def revive_many(self, *, all: bool = False, **selected: Unpack[Selected]) -> int:
+        """Revive the jobs meant; see `JobManager.revive_many`."""
+        return await Reviver(self).revive_many(all=all, **selected)
+
+    async def snooze(self, id: str, *, delay: float | None = None, run_at: datetime | None = None) -> Job:
+        """Have a pending job not run before some time; see `JobManager.snooze`."""
+        return await Reviver(self).snooze(id, delay, run_at)
+
+    async def snooze_many(
+        self,
+        *,
+        delay: float | None = None,
+        run_at: datetime | None = None,
+        all: bool = False,
+        **selected: Unpack[Selected],
+    ) -> int:
+        """Snooze the jobs meant; see `JobManager.snooze_many`."""
+        return await Reviver(self).snooze_many(delay, run_at, all=all, **selected)
+
+    async def errors(
+        self,
+        *,
+        type: str | Iterable[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+    ) -> list[ErrorGroup]:
+        """Return what failed jobs failed of, in groups, the largest first; see `JobManager.errors`."""
+        return await Reviver(self).errors(type=type, since=since, until=until, limit=limit)
+
+    def pages(
+        self,
+        *,
+        size: int = SIZE,
+        to: str | None = None,
+        run_at: datetime | None = None,
+        older_than: float | None = None,
+        after: str = "",
+        **selected: Unpack[Selected],
+    ) -> AsyncIterator[list[Brief]]:
+        """Return an asynchronous iterator over the jobs meant, a page at a time; see `JobManager.pages`."""
+        return Reviver(self).pages(size, to, run_at, older_than, after, selected)
 
     async def pause(self, *types: str, reason: str | None = None) -> Paused:
         """Have no job started any more of `types`, of any type if none are given; see `JobManager.pause`."""

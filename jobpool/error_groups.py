@@ -10,6 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from .errors import InvalidConfiguration
 
@@ -60,15 +61,19 @@ class ErrorGroup:
     error: str
     pattern: str
     count: int
-    first_at: datetime | None
-    last_at: datetime | None
+    first_at: datetime
+    last_at: datetime
     example: str
     message: str
 
 
 def pattern_of(message: str) -> str:
     """Return a message without what differs from job to job, in one line."""
-    masked = message[:PREFIX].translate(_DIGITS)
+    return _pattern_of(message[:PREFIX].translate(_DIGITS))
+
+
+@lru_cache(4096)  # many messages are alike up to here
+def _pattern_of(masked: str) -> str:
     plain = _DIFFERS.sub(lambda found: _MARKS[found.lastgroup or "number"], masked)
     return " ".join(plain.split())[:LONGEST]
 

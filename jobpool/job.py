@@ -203,6 +203,26 @@ class Created:
     dropped: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What `retry_many` did.
+
+    Attributes:
+        failed: How many failed jobs are due now.
+        waiting: How many had failed because others did, and wait for these again.
+        due: How many that waited for their next attempt are due now.
+    """
+
+    failed: int
+    waiting: int
+    due: int
+
+    @property
+    def changed(self) -> int:
+        """How many it were in all."""
+        return self.failed + self.waiting + self.due
+
+
 @dataclass(frozen=True, slots=True)
 class CreatedBatch:
     """What `create_batch` did.

@@ -15,12 +15,13 @@ from .importing import Importing
 from .inspecting import Inspecting
 from .overseeing import Overseeing
 from .producing import CREATE_BATCH, Producing, document_of
+from .reviving import Reviving
 from .scheduling import Scheduling
 from .steering import Steering
 
 
 class JobManager(
-    Producing, Consuming, Changing, Scheduling, Steering, Overseeing, Inspecting, Importing, Checking
+    Producing, Consuming, Changing, Reviving, Scheduling, Steering, Overseeing, Inspecting, Importing, Checking
 ):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 

@@ -138,7 +138,7 @@ class Asking:
 
     async def cancel_many(self, *, all: bool, cascade: bool, **selected: Unpack[Selected]) -> Cancelled:
         """Cancel the jobs meant."""
-        selection = _meant("cancel_many", "cancels", all, Selection(**selected))
+        selection = meant("cancel_many", "cancels", all, Selection(**selected))
         store = await self._ready()
         ended = asked = 0
         async for part in store.queries.parts(selection):
@@ -182,7 +182,7 @@ class Asking:
 
     async def remove_many(self, *, all: bool, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds."""
-        selection = _meant("remove_many", "deletes", all, Selection(**selected))
+        selection = meant("remove_many", "deletes", all, Selection(**selected))
         store = await self._ready()
         removed = 0
         async for part in store.queries.parts(selection):
@@ -212,7 +212,7 @@ def _names(types: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_name(type, "type") for type in types))
 
 
-def _meant(name: str, does: str, all: bool, selection: Selection) -> Selection:
+def meant(name: str, does: str, all: bool, selection: Selection) -> Selection:
     """Return `selection`; raise `InvalidConfiguration` if it means every job and nobody said so."""
     if selection.all and not all:
         raise InvalidConfiguration(f"{name} without a selection {does} every job: say all=True if you mean it")

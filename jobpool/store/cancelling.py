@@ -24,7 +24,7 @@ from .documents import Document, to_job
 from .driver import Session
 from .queries import Wanted
 
-_TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
+TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
 _ASK: Document = {"$currentDate": {"cancel_requested_at": True}}
 #: Between two looks a job may start, or be retried. One that does so for ever is busy, and the caller may repeat.
 LOOKS = 20
@@ -79,7 +79,7 @@ class Cancelling:
         with self._connection.call("cancel", what=f"cancelling job {shown(id)}"):
             for _ in range(LOOKS):
                 await self._call(self._jobs.update_one, {**wanted, "state": NOT_STARTED}, END)
-                await self._call(self._jobs.update_one, {**wanted, **_TO_BE_ASKED}, _ASK)
+                await self._call(self._jobs.update_one, {**wanted, **TO_BE_ASKED}, _ASK)
                 document = await self._call(self._jobs.find_one, wanted)
                 if document is None:
                     raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
@@ -114,7 +114,7 @@ class Cancelling:
 
     async def _ask(self, wanted: Document) -> tuple[int, list[str]]:
         """Ask those that run to end; return how many were asked, and who could not be."""
-        running: Document = {"$and": [wanted, _TO_BE_ASKED]}
+        running: Document = {"$and": [wanted, TO_BE_ASKED]}
         what = "asking running jobs to end"
         try:
             with self._connection.call("cancel", what=what):
@@ -126,7 +126,7 @@ class Cancelling:
             found = await self._call(self._jobs.find(running, {"_id": 1}).to_list)
 
         async def ask(ids: Sequence[str]) -> int:
-            here: Document = {"_id": {"$in": list(ids)}, **_TO_BE_ASKED}
+            here: Document = {"_id": {"$in": list(ids)}, **TO_BE_ASKED}
 
             async def update(session: Session | None) -> int:
                 return (await self._call(self._jobs.update_many, here, _ASK, session=session)).modified_count

@@ -23,6 +23,7 @@ from .explaining import Explaining
 from .filling import Filling
 from .finals import Finals
 from .followers import Followers
+from .grouping import Grouping
 from .importing import Importing
 from .linking import Linking
 from .listing import Listing
@@ -73,6 +74,7 @@ class Core:
         self.purging = Purging(self._connection)
         self.finals = Finals(self._connection)
         self.filling = Filling(self._connection)
+        self.grouping = Grouping(self._connection)
         self.presence = Presence(self._connection)
         self.settings = Settings(self._connection)
         self.census = Census(self._connection, self.presence, self.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -109,7 +110,7 @@ class Creation:
             revived = await self._call(
                 self._jobs.find_one_and_update,
                 {"_id": id, "state": _REVIVABLE},
-                _revival(document),
+                revival(document["run_at"], document.get("trace")),
                 session=session,
                 return_document=ReturnDocument.AFTER,
             )
@@ -219,17 +220,17 @@ class Creation:
             by_run_at.setdefault(documents[index]["run_at"], []).append(documents[index]["_id"])
         revived = 0
         for run_at, ids in by_run_at.items():
-            revival = _revival({"run_at": run_at, "trace": documents[0].get("trace")})  # of all the same
+            update = revival(run_at, documents[0].get("trace"))  # of all the same
             filter: Document = {"_id": {"$in": ids}, "state": _REVIVABLE}
-            answer = await self._call(self._jobs.update_many, filter, revival, session=session)
+            answer = await self._call(self._jobs.update_many, filter, update, session=session)
             revived += answer.modified_count
         return revived
 
 
-def _revival(document: Document) -> Document:
-    """Return the update that makes a job pending again, for the producer whose trace `document` carries."""
-    begin: Document = {"state": State.PENDING.value, "run_at": document["run_at"], "attempts": 0}
-    if trace := document.get("trace"):
+def revival(run_at: datetime, trace: Document | None = None) -> Document:
+    """Return the update that makes a job pending again, in the trace of who asks for it."""
+    begin: Document = {"state": State.PENDING.value, "run_at": run_at, "attempts": 0}
+    if trace:
         return {"$set": {**begin, "trace": trace}, "$unset": _NEW_LIFE}
     return {"$set": begin, "$unset": {**_NEW_LIFE, "trace": ""}}
 

@@ -5,7 +5,7 @@ What has its own time to go (`Job.expire_at`) is deleted by MongoDB itself.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -26,6 +26,11 @@ _OVER: Document = {
     "result_until": {"$exists": True},
     "$expr": {"$lt": ["$result_until", "$$NOW"]},
 }
+
+
+def ended_before(latest: datetime) -> Document:
+    """Return the filter of jobs that ended by then, and for which nobody waits to be told."""
+    return {**_FINAL, "finished_at": {"$lte": latest}}
 
 
 class Purging:
@@ -52,13 +57,13 @@ class Purging:
         purged = 0
         with self._connection.call("purge", what="asking the server's time"):
             latest = await self._connection.now() - timedelta(seconds=older_than)
-        old: Document = {"$and": [selection.filter(), {**_FINAL, "finished_at": {"$lte": latest}}]}
+        old: Document = {"$and": [selection.filter(), ended_before(latest)]}
         while True:
             with self._connection.call("purge", what="purging jobs"):
                 found = await self._call(self._jobs.find(old, {"_id": 1}).limit(ROUND).to_list)
                 if not found:
                     return purged
-                here: Document = {"_id": _ids(found), **_FINAL, "finished_at": {"$lte": latest}}
+                here: Document = {"_id": _ids(found), **ended_before(latest)}
                 purged += (await self._call(self._jobs.delete_many, here)).deleted_count
 
     async def expire_results(self) -> int:

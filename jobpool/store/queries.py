@@ -89,6 +89,11 @@ class Selection:
         return not self._filter and self.matcher is None
 
     @property
+    def types(self) -> tuple[str, ...] | None:
+        """The types that are meant; None for all."""
+        return _values(self._filter.get("type"))
+
+    @property
     def states(self) -> tuple[str, ...] | None:
         """The states that are meant; None for all."""
         return _values(self._filter.get("state"))

@@ -16,7 +16,7 @@ from .connection import CLOSE_TIME, Connection
 from .documents import Document
 from .failures import cause_of, translate
 
-#: Jobs that are due when they are created, and jobs that became pending again.
+#: Jobs that are due when they are created, that became pending again, or that are due sooner than they were.
 #: Heartbeats, starts and finishes stay on the server.
 _NEWS: list[Document] = [
     {
@@ -30,6 +30,18 @@ _NEWS: list[Document] = [
                 {
                     "operationType": "update",
                     "updateDescription.updatedFields.state": State.PENDING.value,
+                },
+                {
+                    "operationType": "update",
+                    "updateDescription.updatedFields.run_at": {"$exists": True},
+                    "updateDescription.updatedFields.state": {"$exists": False},
+                    # The time of the change is in whole seconds, cut.
+                    "$expr": {
+                        "$lte": [
+                            "$updateDescription.updatedFields.run_at",
+                            {"$add": [{"$toDate": "$clusterTime"}, 1000]},
+                        ]
+                    },
                 },
             ]
         }
