@@ -113,8 +113,8 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         started_at=document.get("started_at"),
         finished_at=document.get("finished_at"),
         result=document.get("result"),
-        error=_to_error(error) if error else None,
-        errors=tuple(_to_error(item) for item in document.get("errors", ())),
+        error=to_error(error) if error else None,
+        errors=tuple(to_error(item) for item in document.get("errors", ())),
         error_count=document.get("error_count", 0),
         stuck=_to_stuck(stuck) if stuck else None,
         pool=document.get("pool"),
@@ -122,7 +122,7 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         lease_until=document.get("lease_until"),
         timeout=document.get("timeout"),
         snoozes=document.get("snoozes", 0),
-        progress=_to_progress(progress) if progress else None,
+        progress=to_progress(progress) if progress else None,
         logs=tuple(map(_to_line, document.get("logs", ()))),
         checkpoint=document.get("checkpoint"),
         result_error=document.get("result_error"),
@@ -154,7 +154,7 @@ def state_of(name: str) -> State:
         return state
 
 
-def _to_error(item: Mapping[str, Any]) -> JobError:
+def to_error(item: Mapping[str, Any]) -> JobError:
     return JobError(
         type=item["type"],
         message=item["message"],
@@ -168,7 +168,7 @@ def _to_stuck(item: Mapping[str, Any]) -> Stuck:
     return Stuck(attempt=item["attempt"], after=item["after"], stack=item["stack"], at=item.get("at"))
 
 
-def _to_progress(item: Mapping[str, Any]) -> Progress:
+def to_progress(item: Mapping[str, Any]) -> Progress:
     return Progress(done=item["done"], total=item.get("total"), note=item.get("note", ""), at=item.get("at"))
 
 
