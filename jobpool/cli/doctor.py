@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import textwrap
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from . import FAILED, OK
 from .options import place
 from .terminal import jsons
-from .terminal.prose import paragraph
-from .terminal.screen import STYLES, console, write
+from .terminal.prose import WIDEST, paragraph
+from .terminal.screen import STYLES, console, table, width, write
 from .terminal.words import clean, count, duration
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ examples:
   jobpool doctor --json | jq '.findings[] | select(.level == "problem")'
 """
 
-#: In the order in which they are shown: what matters most stands last, above the prompt.
-_BAD = ("skipped", "warning", "problem")
-_WIDTH = max(map(len, (*_BAD, "ok")))
+_WIDTH = len("skipped")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _list() -> int:
     from ..store.checks.registry import CHECKS
-    from .terminal.screen import table
 
     table(["check", "asks", "needs"], [(check.name, check.question, check.needs) for check in CHECKS])
     return OK
@@ -75,16 +72,16 @@ def _list() -> int:
 
 def _show(checkup: Checkup, args: argparse.Namespace) -> None:
     if args.verbose:
-        for finding in checkup.of("ok"):
+        for finding in (*checkup.of("ok"), *checkup.of("skipped")):
             _tell(finding)
     elif not args.quiet:
         _well(checkup)
-    for level in _BAD if not args.quiet else _BAD[1:]:
-        for finding in checkup.of(level):
-            _tell(finding)
+        _skipped(checkup)
+    for finding in (*checkup.warnings, *checkup.problems):  # what matters most stands last, above the prompt
+        _tell(finding)
     if not args.quiet:
         write()
-        paragraph(_summary(checkup))
+        paragraph(_summary(checkup), bold=True)
 
 
 def _well(checkup: Checkup) -> None:
@@ -94,37 +91,47 @@ def _well(checkup: Checkup) -> None:
         subject, _, what = finding.check.partition(".")
         if what not in well[subject]:
             well[subject].append(what)
-    width = max(map(len, well), default=0)
+    longest = max(map(len, well), default=0)
     for subject, names in well.items():
-        _line("ok", f"{subject:<{width}}  {', '.join(names)}", hanging=width + 2)
+        _line("ok", f"{subject:<{longest}}  {', '.join(names)}", hanging=longest + 2)
+
+
+def _skipped(checkup: Checkup) -> None:
+    """Write what could not be looked at, once for each reason."""
+    reasons: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for finding in checkup.of("skipped"):
+        reasons[finding.text, finding.remedy].append(finding.check)
+    for (text, remedy), checks in reasons.items():
+        _line("skipped", f"{', '.join(checks)}: {text}")
+        _advise(remedy)
 
 
 def _tell(finding: Finding) -> None:
     _line(finding.level, f"{finding.check}: {finding.text}")
-    if finding.remedy:
-        paragraph(finding.remedy, indent=f"{'':{_WIDTH}}  -> ")
+    _advise(finding.remedy)
+
+
+def _advise(remedy: str | None) -> None:
+    if remedy:
+        paragraph(remedy, indent=f"{'':{_WIDTH}}  -> ")
 
 
 def _line(level: str, text: str, hanging: int = 0) -> None:
-    """Write a line that begins with its level, in the colour of that."""
-    import shutil
-    import textwrap
-
+    """Write a line that begins with its level, in the colour of that; `hanging` is how far in its others begin."""
     head, text = f"{level:<{_WIDTH}}  ", clean(text)
-    if sys.stdout.isatty():
-        width = max(40, min(shutil.get_terminal_size().columns, 100))
-        indent = " " * (len(head) + hanging)
+    room = width()
+    if room is not None:
         text = textwrap.fill(
             text,
-            width,
+            max(40, min(room, WIDEST)),
             initial_indent=" " * len(head),
-            subsequent_indent=indent,
+            subsequent_indent=" " * (len(head) + hanging),
             break_long_words=False,
             break_on_hyphens=False,
         )[len(head) :]
     terminal = console()
     if terminal is None:
-        write(f"{head}{text}".rstrip())
+        write(f"{head}{text}")
         return
     from rich.text import Text
 

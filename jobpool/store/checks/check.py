@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from pymongo.errors import OperationFailure
@@ -22,6 +23,10 @@ UNAUTHORIZED = 13
 NAMED = 5
 #: Seconds that something may be over before it counts: pools look every few seconds.
 GRACE = 60.0
+
+
+#: Why what is not there cannot be looked at.
+NO_COLLECTION = "there is no such collection", "see collection.exists"
 
 
 class Skip(Exception):
@@ -47,7 +52,7 @@ class Check:
 
     name: str
     examine: Callable[[Look], Awaitable[Sequence[Finding]]]
-    needs: str = "find and listIndexes on the jobs, as the role jobpoolMonitor has them"
+    needs: str = "find and listIndexes on the jobs (jobpoolMonitor)"
     question: str = ""
 
     def __post_init__(self) -> None:
@@ -63,7 +68,7 @@ class Look:
         connection: The way to it; bounded in time by who runs the checks.
         executors: Of the types known here; none where the manager only looks.
         hello: What the primary said of itself.
-        now: Server time when the look began.
+        at: Server time when the look began.
         offset: By how many seconds this machine's clock is ahead of the server's.
         timeout: Seconds for each check.
     """
@@ -71,10 +76,16 @@ class Look:
     connection: Connection
     executors: Executors
     hello: Document
-    now: datetime
+    at: datetime
     offset: float
     timeout: float
+    _began: float = field(default_factory=time.monotonic)
     _known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def now(self) -> datetime:
+        """Server time, counted on from when the look began: what was written meanwhile is not to come."""
+        return self.at + timedelta(seconds=time.monotonic() - self._began)
 
     @property
     def jobs(self) -> Any:

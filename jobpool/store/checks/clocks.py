@@ -85,8 +85,8 @@ async def leases(look: Look) -> Sequence[Finding]:
         last = max(job["lease_until"] for job in found)
         return [
             problem(
-                f"{many(len(found), 'job')} held until {moment(last)}, longer than a lease can be: a clock was set "
-                "back, or somebody wrote them; if their pools are gone nobody runs them before",
+                f"{many(len(found), 'job')} held until {moment(last)}, longer than a lease can be: a clock was "
+                "set back, or somebody wrote them; if their pools are gone nobody runs them before",
                 "when no pool runs them, set their lease_until to now in mongosh: pools take them back",
                 jobs=[job["_id"] for job in found[:NAMED]],
                 count=len(found),

@@ -9,10 +9,10 @@ from ...checkup import Finding
 from ...names import shown
 from ..contact import elsewhere
 from ..documents import Document
-from .check import Check, Look, Skip, ok, problem, warning
+from .check import NO_COLLECTION, Check, Look, Skip, ok, problem, warning
 from .words import present
 
-_LIST = "listCollections on the database, as the role read has it"
+_LIST = "listCollections on the database (the role read)"
 
 
 async def exists(look: Look) -> Sequence[Finding]:
@@ -133,7 +133,7 @@ async def _found(look: Look) -> Document:
 
     found = await look.once("collection", ask)
     if not found:
-        raise Skip("there is no such collection", "see collection.exists")
+        raise Skip(*NO_COLLECTION)
     return found
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pymongo.errors import OperationFailure
+
 from ...checkup import Finding
 from ...job import FINAL, State
 from ...names import shown
 from ..documents import SCHEMA, Document
 from ..indexes import CLAIM_INDEX
-from .check import NAMED, Check, Look, many, ok, problem, warning
+from .check import NAMED, Check, Look, many, ok, problem, refused, warning
+from .indexes import storage_stats
 from .words import needed
 
-#: Jobs up to which a collection is read whole: well below a second.
-WHOLE = 100_000
-#: Jobs that are read of a larger one, from all over it.
-SAMPLE = 5_000
+#: Jobs and bytes up to which a collection is read whole: well below a second. Who may not know its size is more careful.
+WHOLE, WHOLE_BYTES, WHOLE_UNKNOWN = 100_000, 256 * 1024**2, 20_000
+#: Jobs that are read of a larger one, from all over it; fewer, to the same bytes, if they are large.
+SAMPLE, SAMPLE_UNKNOWN = 5_000, 1_000
 #: Pending jobs whose keys are read: a million a second.
 MOST_PENDING = 1_000_000
 #: Bytes of a document: it grows by a result, ten errors and lines of its log; and MongoDB's own bound.
@@ -161,8 +164,21 @@ async def _jobs(look: Look) -> int:
 
 async def _sampled(look: Look) -> tuple[int, list[Document]]:
     """Return how many jobs are read, and the stages that choose them."""
-    jobs = await _jobs(look)
-    return (jobs, []) if jobs <= WHOLE else (SAMPLE, [{"$sample": {"size": SAMPLE}}])
+    jobs, size = await _jobs(look), await _bytes(look)
+    if jobs <= WHOLE_UNKNOWN if size is None else jobs <= WHOLE and size <= WHOLE_BYTES:
+        return jobs, []
+    some = SAMPLE_UNKNOWN if size is None else max(100, min(SAMPLE, int(jobs * WHOLE_BYTES / max(size, 1))))
+    return some, [{"$sample": {"size": some}}]
+
+
+async def _bytes(look: Look) -> int | None:
+    """Return the size of all jobs, if this user may know."""
+    try:
+        return int((await storage_stats(look)).get("size", 0))
+    except OperationFailure as error:
+        if not refused(error):
+            raise
+        return None
 
 
 def _which(of: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from pymongo.errors import OperationFailure
 
@@ -17,12 +18,13 @@ from ..connection import Connection
 from ..contact import this_machine
 from ..failures import kind_of
 from ..server import clock_offset
-from .check import Check, Look, Skip, problem, refused, skipped, warning
+from .check import NO_COLLECTION, Check, Look, Skip, problem, refused, skipped, warning
 from .registry import CHECKS
 
 logger = bounded_logger_of(__name__)
 #: Said where a read names an index that cannot be used.
 _HINT = "hint provided does not correspond"
+_NO_COLLECTION, _NO_COMMAND = 26, 59
 
 
 class Examining:
@@ -60,7 +62,7 @@ class Examining:
         return self._checkup(look, began, len(chosen), findings)
 
     def _checkup(self, look: Look | None, began: float, checks: int, findings: Sequence[Finding]) -> Checkup:
-        at = None if look is None else look.now
+        at = None if look is None else look.at
         name = self._connection.jobs.full_name
         return Checkup(name, at, time.monotonic() - began, checks, tuple(findings))
 
@@ -120,9 +122,9 @@ class Examining:
             return skipped("this user may not look", f"it needs {check.needs}")
         if isinstance(cause, OperationFailure) and _HINT in str(cause):
             return skipped("it goes by an index that cannot be used", "see indexes.required")
-        if (
-            isinstance(cause, OperationFailure) and cause.code == 59
-        ):  # no such command: of an older server, or mongos
+        if isinstance(cause, OperationFailure) and cause.code == _NO_COLLECTION:
+            return skipped(*NO_COLLECTION)
+        if isinstance(cause, OperationFailure) and cause.code == _NO_COMMAND:
             return skipped("this server does not know how to tell", None)
         kind = kind_of(cause)
         if kind in ("timeout", "network", "not_primary"):
@@ -133,7 +135,7 @@ class Examining:
             long = f"it was not done within {look.timeout:g} s" if kind == "timeout" else "the connection broke"
             return skipped(long, "try again, with more time (--timeout)", seconds=look.timeout)
         logger.debug("check %s failed", check.name, exc_info=error)
-        text = f"this check failed itself: {type(cause).__name__}: {cause}"
+        text = f"this check failed itself: {type(cause).__name__}: {str(cause).partition(', full error')[0]}"
         return warning(
             f"{text:.300}", "this is an error in jobpool, or somebody wrote what it cannot read: report it"
         )
@@ -148,8 +150,10 @@ def chosen_of(only: Collection[str], skip: Collection[str]) -> list[Check]:
     names = {part for check in CHECKS for part in (check.name, _subject(check))}
     for name in (*only, *skip):
         if name not in names:
-            known = ", ".join(check.name for check in CHECKS)
-            raise InvalidConfiguration(f"there is no check {shown(name)}; there are {known}")
+            alike = get_close_matches(name, names, n=1, cutoff=0.5)
+            subjects = ", ".join(dict.fromkeys(map(_subject, CHECKS)))
+            meant = f"did you mean {alike[0]}?" if alike else f"its subject may be one of {subjects}"
+            raise InvalidConfiguration(f"there is no check {shown(name)}: {meant} (jobpool doctor --list has all)")
     return [check for check in CHECKS if (not only or _named(check, only)) and not _named(check, skip)]
 
 

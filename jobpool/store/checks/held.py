@@ -20,7 +20,7 @@ MOST_HELD = 10_000
 ASKED_LONG_AGO = 300.0
 #: Due jobs of one type that are counted.
 MOST_DUE = 100_000
-_POOLS = "find on .pools and .settings, as jobpoolMonitor has it"
+_POOLS = "find on .pools and .settings (jobpoolMonitor)"
 _FIELDS = (
     *("type", "state", "pool", "claim", "lease_until", "cancel_requested_at", "started_at", "attempts"),
     "stuck.attempt",
@@ -66,7 +66,7 @@ async def due(look: Look) -> Sequence[Finding]:
             if not alive:
                 text = f"{jobs} of type {shown(type)} due, and no pool is alive"
             else:
-                text = f"{jobs} of type {shown(type)} due, and none of {many(len(alive), 'living pool')} runs it"
+                text = f"{jobs} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')} in all)"
             remedy = "start a pool that has an executor for it; if it was renamed, name the old one in aliases="
             found.append(problem(text, remedy, type=type, count=count))
     return found or [

@@ -10,11 +10,11 @@ from ...job import FINAL
 from ...names import listed, shown
 from ..documents import Document
 from ..indexes import INDEXES, LIMIT_INDEXES, described, difference_of, drop_advice
-from .check import Check, Look, Skip, ok, problem, warning
+from .check import NO_COLLECTION, Check, Look, Skip, ok, problem, warning
 from .words import living, present
 
 _OURS = {model.document["name"]: model.document for model in (*INDEXES, *LIMIT_INDEXES)}
-_STATS = "collStats on the jobs, as the role read has it"
+_STATS = "collStats on the jobs (the role read)"
 _MAKE = "JobManager(...).ensure_indexes()"
 
 
@@ -121,7 +121,7 @@ async def storage_stats(look: Look) -> Document:
     async def ask() -> Document:
         found = await look.aggregated(pipeline)
         if not found:
-            raise Skip("there is no such collection", "see collection.exists")
+            raise Skip(*NO_COLLECTION)
         return dict(found[0]["storageStats"])
 
     return await look.once("storage", ask)

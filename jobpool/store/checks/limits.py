@@ -15,7 +15,7 @@ from ..gates import KEPT, LOCKED, SUFFIX
 from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
 from .words import living
 
-_GATES = "find on .gates, as jobpoolFlow has it"
+_GATES = "find on .gates (jobpoolFlow)"
 #: Gates that are looked at: one for each key in use.
 MOST_GATES = 10_000
 
@@ -122,7 +122,7 @@ def _of(limits: TypeLimits | None) -> str:
 
 
 CHECKS = (
-    Check("limits.differ", differ, "find on .pools, as jobpoolMonitor has it"),
+    Check("limits.differ", differ, "find on .pools (jobpoolMonitor)"),
     Check("limits.locks", locks, _GATES),
     Check("limits.gates", gates, _GATES),
 )

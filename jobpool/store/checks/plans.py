@@ -147,5 +147,5 @@ CHECKS = (
     _check("results", "the look for old results", RESULT_INDEX, _results),
     _check("ended", "the look for ended jobs that others wait for", FOLLOWED_INDEX, _ended),
     _check("links", "the look for jobs that are being linked", WAITING_INDEX, _links),
-    Check("plans.schedules", schedules, "find on .schedules, as jobpoolFlow and jobpoolPlanner have it"),
+    Check("plans.schedules", schedules, "find on .schedules (jobpoolFlow, jobpoolPlanner)"),
 )

@@ -20,7 +20,7 @@ from .words import DRAINING, living, needed, place_of, pools_known
 DIED_LATELY = timedelta(hours=1)
 #: A pool speaks every 15 s, or each time it counts.
 SILENT = timedelta(seconds=GRACE)
-_POOLS = "find on .pools, as jobpoolMonitor has it"
+_POOLS = "find on .pools (jobpoolMonitor)"
 
 
 async def alive(look: Look) -> Sequence[Finding]:

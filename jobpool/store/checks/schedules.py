@@ -15,7 +15,7 @@ from ..schedules import SUFFIX, to_schedule
 from .check import Check, Look, many, ok, problem, warning
 from .words import living, run_somewhere
 
-_SCHEDULES = "find on .schedules, as jobpoolFlow and jobpoolPlanner have it"
+_SCHEDULES = "find on .schedules (jobpoolFlow, jobpoolPlanner)"
 #: Pools fire within seconds, and find a very first schedule within some six.
 LATE = timedelta(seconds=120)
 #: Schedules that are looked at.

@@ -13,6 +13,7 @@ from ...installed import version as installed
 from ..documents import SCHEMA
 from ..schema import check_schema
 from ..server import OLDEST, Server
+from ..settings import SUFFIX as SETTINGS
 from .check import Check, Look, ok, problem, warning
 from .words import living
 
@@ -72,6 +73,7 @@ async def storage(look: Look) -> Sequence[Finding]:
 
 async def schema(look: Look) -> Sequence[Finding]:
     """May this version work on the jobs?"""
+    await look.beside(SETTINGS)  # who may not read it is not bound by it, and does not know
     try:
         await check_schema(look.connection)
     except UnsupportedSchema as error:

@@ -14,7 +14,7 @@ from ..settings import PAUSE, SUFFIX
 from .check import NAMED, Check, Look, many, ok, warning
 from .words import living, needed, paused, pending_types
 
-_SETTINGS = "find on .settings, as jobpoolMonitor has it"
+_SETTINGS = "find on .settings (jobpoolMonitor)"
 #: The documents that this version knows.
 KNOWN = frozenset((PAUSE["_id"], "schema"))
 

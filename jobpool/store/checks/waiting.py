@@ -16,6 +16,8 @@ from .words import living, needed
 
 #: Waiting jobs that are looked at, and jobs that they wait for.
 MOST_WAITING, MOST_WAITED_FOR = 5_000, 20_000
+#: Of the ids that one waits for, which may be a megabyte of them, so many are looked at.
+FIRST_IDS = 100
 #: Ended jobs that others may wait for.
 MOST_ENDED = 1_000
 #: Ids of one read.
@@ -137,15 +139,16 @@ async def _waiting(look: Look) -> tuple[list[Document], bool]:
     await needed(look, WAITING_INDEX)
 
     async def ask() -> list[Document]:
-        fields = ("waits_for", "created_at")
-        found = await look.find({"state": State.WAITING.value}, fields, hint=WAITING_INDEX, limit=MOST_WAITING)
+        fields = {"waits_for": {"$slice": FIRST_IDS}, "created_at": 1}
+        cursor = look.jobs.find({"state": State.WAITING.value}, fields).hint(WAITING_INDEX).limit(MOST_WAITING)
+        found = await look.read(cursor)
         return [
             {"_id": job["_id"], "created_at": job.get("created_at", look.now), "for": ids_waited_for(job)}
             for job in found
         ]
 
     found = await look.once("waiting", ask)
-    return found, len(found) < MOST_WAITING
+    return found, len(found) < MOST_WAITING and all(len(job["for"]) < FIRST_IDS for job in found)
 
 
 async def _who_tells(look: Look) -> str:
@@ -160,7 +163,7 @@ def _ids(jobs: Sequence[Document]) -> list[object]:
     return [job["_id"] for job in jobs[:NAMED]]
 
 
-_POOLS = "find on .pools, as jobpoolMonitor has it"
+_POOLS = "find on .pools (jobpoolMonitor)"
 CHECKS = (
     Check("waiting.told", told, _POOLS),
     Check("waiting.gone", gone, _POOLS),
