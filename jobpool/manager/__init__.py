@@ -11,6 +11,7 @@ from .changing import Changing
 from .checking import Checking
 from .common import MIB
 from .consuming import Consuming
+from .following import Changes, Following
 from .importing import Importing
 from .inspecting import Inspecting
 from .overseeing import Overseeing
@@ -21,7 +22,17 @@ from .steering import Steering
 
 
 class JobManager(
-    Producing, Consuming, Changing, Reviving, Scheduling, Steering, Overseeing, Inspecting, Importing, Checking
+    Producing,
+    Consuming,
+    Changing,
+    Reviving,
+    Scheduling,
+    Steering,
+    Overseeing,
+    Inspecting,
+    Following,
+    Importing,
+    Checking,
 ):
     """Creates jobs, runs them here, and starts pools that run them on threads.
 
@@ -88,4 +99,4 @@ class JobManager(
         self.close()
 
 
-__all__ = ["CREATE_BATCH", "MIB", "JobManager", "document_of"]
+__all__ = ["CREATE_BATCH", "MIB", "Changes", "JobManager", "document_of"]

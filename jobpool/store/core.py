@@ -23,6 +23,7 @@ from .explaining import Explaining
 from .filling import Filling
 from .finals import Finals
 from .followers import Followers
+from .following import Recent
 from .grouping import Grouping
 from .importing import Importing
 from .linking import Linking
@@ -80,6 +81,7 @@ class Core:
         self.census = Census(self._connection, self.presence, self.settings)
         self.overseeing = Overseeing(self._connection, self.presence, self.settings)
         self.sizes = Sizes(self._connection)
+        self.recent = Recent(self._connection)
         self.relating = Relating(self._connection, self.presence)
         self.schedules = Schedules(self._connection)
         self.explaining = Explaining(self._connection, self.presence, self.settings)

@@ -53,10 +53,10 @@ _NEWS: list[Document] = [
 #: Seconds over which writes are counted.
 WINDOW = 0.05
 
-_S = TypeVar("_S", bound="_Stream")
+_S = TypeVar("_S", bound="Stream")
 
 
-class _Stream:
+class Stream:
     """An open change stream on the jobs.
 
     Threads: one only. A read blocks for at most about `max_await` seconds.
@@ -121,7 +121,7 @@ class _Stream:
         self.close()
 
 
-class Watch(_Stream):
+class Watch(Stream):
     """A stream that answers which types have new work."""
 
     def __init__(self, connection: Connection, max_await: float) -> None:
@@ -138,7 +138,7 @@ class Watch(_Stream):
         return set() if change is None else {change.get("type")}
 
 
-class FinalWatch(_Stream):
+class FinalWatch(Stream):
     """A stream that answers which of some jobs became final, or were removed.
 
     The server looks at the ids: of 12,000 jobs that finish in a second, a

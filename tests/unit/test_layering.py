@@ -36,7 +36,7 @@ LAYERS = [
         "signals",
     ),
     *("pauses", "retention", "records", "validation", "isolation", "executors", "outcome", "config"),
-    *("overview", "checkup", "why", "relations", "error_groups", "matching", "timetable", "schedules"),
+    *("overview", "checkup", "why", "changes", "relations", "error_groups", "matching", "timetable", "schedules"),
     *(
         "trouble",
         "current",

@@ -1,0 +1,213 @@
+"""What an event of a change stream on the jobs says: which kind of change it is of what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..changes import (
+    CANCEL_REQUESTED,
+    CREATED,
+    MOVED,
+    PROGRESS,
+    READY,
+    RELEASED,
+    REMOVED,
+    RETRY,
+    REVIVED,
+    SNOOZED,
+    STARTED,
+    Change,
+)
+from ..job import JobError, State
+from ..progress import Progress
+from .documents import Document, state_of, to_error, to_progress
+
+#: Fields that may be large and of which no change tells.
+_LARGE = ("result", "checkpoint", "logs", "stuck", "after", "waits_for")
+_UPDATED = "updateDescription.updatedFields"
+
+
+@dataclass(slots=True)
+class About:
+    """What is known of a job from its changes before, or from a look at it.
+
+    Fields: those of `Job`; `attempts` and `started_at` are of the last attempt that began.
+    """
+
+    type: str | None = None
+    pool: str | None = None
+    attempts: int | None = None
+    started_at: datetime | None = None
+    data: Any = None
+
+
+def pipeline(ids: Sequence[str] | None, *, data: bool, progress: bool) -> list[Document]:
+    """Return what the server sends: no heartbeats, no reports unless asked for, nothing large."""
+    told = ["state", "run_at", "cancel_requested_at", *(["progress"] if progress else [])]
+    updates: Document = {
+        "operationType": "update",
+        "$or": [{f"{_UPDATED}.{name}": {"$exists": True}} for name in told],
+    }
+    wanted: Document = {"$or": [{"operationType": {"$in": ["insert", "delete", "replace"]}}, updates]}
+    if ids is not None:
+        wanted["documentKey._id"] = {"$in": list(ids)}
+    left_out = [f"{place}.{name}" for place in ("fullDocument", _UPDATED) for name in _LARGE]
+    left_out += [f"{_UPDATED}.data", "updateDescription.truncatedArrays", "ns", "lsid", "txnNumber"]
+    if not data:
+        left_out.append("fullDocument.data")
+    return [{"$match": wanted}, {"$project": dict.fromkeys(left_out, 0)}]
+
+
+def change_of(event: Mapping[str, Any], about: About) -> Change | None:
+    """Return the change that an event tells of, and learn from it; None if it tells of none."""
+    id, at = event["documentKey"]["_id"], _at(event)
+    if not isinstance(id, str):
+        return None
+    if event["operationType"] == "delete":
+        return Change(REMOVED, id, at, about.type)
+    if event["operationType"] == "update":
+        details = event["updateDescription"]
+        return _updated(id, at, about, details["updatedFields"], details.get("removedFields", ()))
+    document = event.get("fullDocument") or {}
+    return _whole(id, at, about, document, created=event["operationType"] == "insert")
+
+
+def learn(about: About, document: Mapping[str, Any]) -> None:
+    """Learn what a document says."""
+    type = document.get("type")
+    about.type = type if isinstance(type, str) else about.type
+    for name in ("pool", "attempts", "started_at"):
+        if name in document:
+            setattr(about, name, document[name])
+
+
+def snapshot(document: Mapping[str, Any]) -> Change | None:
+    """Return the last change that a stored job tells of by itself."""
+    about = About()
+    learn(about, document)
+    state = document.get("state")
+    at = next((document[name] for name in _TIMES.get(state, ()) if document.get(name)), document.get("created_at"))
+    failed = _error(document) if state == State.PENDING.value else None
+    if failed is not None and isinstance(failed.at, datetime):
+        about.started_at = None
+        return _change(RETRY, document["_id"], failed.at, about, document)
+    if not isinstance(at, datetime) or not isinstance(state, str):
+        return None
+    return _whole(document["_id"], at, about, document, created=state in ("pending", "waiting"))
+
+
+_TIMES: dict[Any, tuple[str, ...]] = {
+    "running": ("started_at",),
+    "succeeded": ("finished_at",),
+    "failed": ("finished_at",),
+    "cancelled": ("finished_at",),
+}
+
+
+def _at(event: Mapping[str, Any]) -> datetime:
+    wall = event.get("wallTime")  # since MongoDB 6.0; the other one has whole seconds
+    at: datetime = wall if isinstance(wall, datetime) else event["clusterTime"].as_datetime()
+    return at
+
+
+def _whole(id: str, at: datetime, about: About, document: Mapping[str, Any], *, created: bool) -> Change | None:
+    """Return what a whole document tells of, of one that was written anew as well."""
+    learn(about, document)
+    about.data = document.get("data")
+    state = document.get("state")
+    if not isinstance(state, str):
+        return None
+    kind = CREATED if created else {State.RUNNING.value: STARTED, State.PENDING.value: REVIVED}.get(state, state)
+    return _change(kind, id, at, about, document)
+
+
+def _updated(
+    id: str, at: datetime, about: About, updated: Mapping[str, Any], removed: Sequence[str]
+) -> Change | None:
+    kind = _kind(updated, removed)
+    if kind is None:
+        return None
+    began = about.started_at
+    learn(about, updated)
+    change = _change(kind, id, at, about, updated, began=began)
+    if "started_at" in removed:
+        about.started_at = None
+    return change
+
+
+def _kind(updated: Mapping[str, Any], removed: Sequence[str]) -> str | None:
+    state = updated.get("state")
+    if state is None:
+        if "cancel_requested_at" in updated:
+            return CANCEL_REQUESTED
+        if "run_at" in updated:
+            return MOVED
+        return PROGRESS if "progress" in updated else None
+    if state != State.PENDING.value:
+        return STARTED if state == State.RUNNING.value else str(state)
+    if "snoozes" in updated:
+        return SNOOZED
+    if "error_count" in updated:
+        return RETRY
+    if "finished_at" in removed:
+        return REVIVED
+    return READY if "waits_for" in removed else RELEASED
+
+
+def _change(
+    kind: str, id: str, at: datetime, about: About, fields: Mapping[str, Any], *, began: datetime | None = None
+) -> Change:
+    state = fields.get("state", _STATES.get(kind))
+    ended = kind in _ENDS
+    began = began or about.started_at
+    attempt = kind == STARTED or ended
+    run_at = fields.get("run_at")
+    return Change(
+        kind=kind,
+        id=id,
+        at=at,
+        type=about.type,
+        state=state_of(state) if isinstance(state, str) else None,
+        pool=about.pool if attempt or kind == "claimed" else None,
+        attempt=about.attempts if attempt and about.attempts else None,
+        # What was looked up may be of an attempt that began later.
+        seconds=(at - began).total_seconds() if ended and began is not None and began <= at else None,
+        run_at=run_at if isinstance(run_at, datetime) and kind in _DUE else None,
+        error=_error(fields) if kind in ("failed", RETRY) else None,
+        reason=fields.get("cancel_reason") if kind == "cancelled" else None,
+        progress=_progress(fields) if kind == PROGRESS else None,
+        data=about.data,
+    )
+
+
+#: Of changes that leave the state as it is.
+_STATES = {PROGRESS: State.RUNNING.value, CANCEL_REQUESTED: State.RUNNING.value}
+_ENDS = ("succeeded", "failed", "cancelled", RETRY, SNOOZED)
+_DUE = (CREATED, MOVED, RETRY, SNOOZED, REVIVED, READY)
+
+
+def _error(fields: Mapping[str, Any]) -> JobError | None:
+    """Return the error that is new: the job's, or the last one of the list, which is there whole or by place."""
+    found = fields.get("error")
+    if not isinstance(found, Mapping):
+        errors = fields.get("errors")
+        placed = [name for name in fields if name.startswith("errors.") and name[7:].isdigit()]
+        if isinstance(errors, list) and errors:
+            found = errors[-1]
+        elif placed:
+            found = fields[max(placed, key=lambda name: int(name[7:]))]
+    try:
+        return to_error(found) if isinstance(found, Mapping) else None
+    except KeyError:
+        return None
+
+
+def _progress(fields: Mapping[str, Any]) -> Progress | None:
+    found = fields.get("progress")
+    try:
+        return to_progress(found) if isinstance(found, Mapping) else None
+    except KeyError:
+        return None

@@ -1,0 +1,197 @@
+"""Hearing of every change of jobs through a change stream, each once, also beyond a broken connection."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pymongo import DESCENDING
+
+from ..changes import Change
+from .connection import Connection
+from .documents import Document
+from .events import About, change_of, learn, pipeline, snapshot
+from .pages import Meaning
+from .watching import Stream
+
+#: Changes that are read before those of them are looked up of whose jobs nothing is known.
+BATCH = 1000
+#: Jobs of which something is remembered, some 20 MB of them; who changed longest ago is forgotten first.
+KNOWN = 100_000
+
+
+class EventStream(Stream):
+    """An open stream of events, from behind `token` on. Threads: one only."""
+
+    def __init__(
+        self, connection: Connection, wanted: list[Document], max_await: float, token: Mapping[str, Any] | None
+    ) -> None:
+        super().__init__(connection, wanted, max_await, resume_after=token, batch_size=BATCH)
+
+    @property
+    def token(self) -> Mapping[str, Any] | None:
+        """Behind which another stream goes on: nothing that this one returned comes again."""
+        return self._stream.resume_token
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events that are there, at most a batch; none if none came in time.
+
+        Raises:
+            StoreError: The stream is broken; open another one.
+        """
+        events = []
+        event = self._read()
+        while event is not None:
+            events.append(event)
+            # What came with the last reply of the server; a driver that does not tell gives one at a time.
+            waiting = len(getattr(getattr(self._stream, "_cursor", None), "_data", ()))
+            event = self._read() if waiting and len(events) < BATCH else None
+        return events
+
+
+class Following:
+    """Follows the changes of some jobs, or of all. Threads: one.
+
+    Args:
+        ids: Of these alone; None for all.
+        data: Bring the data of the jobs.
+        progress: Tell of reports as well.
+    """
+
+    def __init__(
+        self, connection: Connection, ids: Iterable[str] | None, *, data: bool, progress: bool, max_await: float
+    ) -> None:
+        self._connection = connection
+        self._pipeline = pipeline(None if ids is None else sorted(ids), data=data, progress=progress)
+        self._data = data
+        self._max_await = max_await
+        self._stream: EventStream | None = None
+        self._token: Mapping[str, Any] | None = None
+        self._known: dict[str, About] = {}
+        self._events: deque[dict[str, Any]] = deque()
+
+    def open(self) -> None:
+        """Open the stream, or another one behind the last event that was read.
+
+        Raises:
+            StoreUnavailable: Try again: nothing is left out.
+            StoreRefused: The server has forgotten where this was, or refuses streams.
+        """
+        if self._stream is None:
+            self._stream = EventStream(self._connection, self._pipeline, self._max_await, self._token)
+            self._token = self._stream.token
+
+    def read(self) -> list[Change]:
+        """Return changes that came, in their order; none if none came within some `max_await` seconds.
+
+        Raises:
+            StoreUnavailable: Call again, to go on behind the last change that was returned.
+            StoreRefused: See `open`.
+        """
+        events = self._read()
+        there = {_id(event) for event in events if event["operationType"] in ("update", "replace")}
+        self._look_up({id for id in there if isinstance(id, str)} - (set() if self._data else self._known.keys()))
+        self._events.clear()
+        changes = [change for event in events if (change := self._change(event)) is not None]
+        for id in there if self._data else ():
+            if id in self._known:
+                self._known[id].data = None  # they may have a megabyte each
+        return changes
+
+    def drop(self) -> int:
+        """Read on and forget what came; return how many changes that were. Raises: as `read`."""
+        dropped = len(self._read())
+        self._events.clear()
+        return dropped
+
+    def skip(self) -> None:
+        """Go on from now, whatever came before. Raises: as `open`."""
+        self.close()
+        self._token = None
+        self._events.clear()
+        self.open()
+
+    def close(self) -> None:
+        """End the stream."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Return the events that are to be told: those kept from a look that failed, else new ones."""
+        if not self._events:
+            self.open()
+            assert self._stream is not None
+            try:
+                self._events.extend(self._stream.read())
+                self._token = self._stream.token or self._token
+            except BaseException:
+                self.close()
+                raise
+        return list(self._events)
+
+    def _change(self, event: dict[str, Any]) -> Change | None:
+        id = _id(event)
+        about = self._known.pop(id, None) or About()
+        try:
+            change = change_of(event, about)
+        except (KeyError, TypeError, AttributeError, ValueError):  # somebody else's document
+            return None
+        if event["operationType"] != "delete" and isinstance(id, str):
+            self._known[id] = about  # last
+            if len(self._known) > KNOWN:
+                del self._known[next(iter(self._known))]
+        return change
+
+    def _look_up(self, unknown: set[str]) -> None:
+        """Learn of jobs that were there before this began: as they are now, which may be later."""
+        if not unknown:
+            return
+        with self._connection.call("find", what="looking jobs up that have changed"):
+            fields = dict.fromkeys(
+                ("type", "pool", "attempts", "started_at", *(["data"] if self._data else [])), 1
+            )
+            for document in self._connection.jobs.find({"_id": {"$in": list(unknown)}}, fields):
+                about = self._known.get(document["_id"])
+                if about is None:
+                    about = self._known[document["_id"]] = About()
+                    learn(about, document)
+                about.data = document.get("data")
+
+
+class Recent:
+    """Finds the jobs that changed last. Threads: any; no state of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._call = connection.driver.call
+        self._jobs = connection.jobs
+
+    async def last(self, meaning: Meaning, limit: int, *, data: bool) -> list[Change]:
+        """Return the last change of each of the jobs that changed last, as far as they tell, the oldest first.
+
+        There is no index on that: all that is meant is read, some 2 s for a million jobs. Claims,
+        progress, removed jobs and what somebody changed without starting them are not among them.
+        """
+        times = {"$max": ["$created_at", "$started_at", "$finished_at", {"$max": "$errors.at"}]}
+        ordered: list[Document] = [
+            {"$match": meaning.filter()},
+            {"$project": {"at": times}},
+            {"$sort": {"at": DESCENDING, "_id": DESCENDING}},
+            {"$limit": limit},
+        ]
+        with self._connection.call("find", what="looking for the jobs that changed last"):
+            cursor = await self._call(self._jobs.aggregate, ordered, allowDiskUse=True)
+            ids = [found["_id"] for found in await self._call(cursor.to_list)]
+            left_out = dict.fromkeys(("result", "checkpoint", "logs", *([] if data else ["data"])), 0)
+            found = {
+                job["_id"]: job
+                for job in await self._call(self._jobs.find({"_id": {"$in": ids}}, left_out).to_list)
+            }
+        changes = [snapshot(found[id]) for id in reversed(ids) if id in found]
+        return [change for change in changes if change is not None]
+
+
+def _id(event: Mapping[str, Any]) -> Any:
+    return event["documentKey"]["_id"]
