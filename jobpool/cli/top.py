@@ -1,6 +1,6 @@
 """``jobpool top``: what goes on, once a second: rates, types, pools, what runs longest, what failed last.
 
-Looking is cheap: some nine reads of a few keys each. Only the backlog is
+Looking is cheap: some eight reads of a few keys each. Only the backlog is
 counted, a key for each job, and that rests for twenty times as long as it took.
 """
 

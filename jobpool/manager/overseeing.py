@@ -141,7 +141,7 @@ class Overseeing(Base):
         return run(Overseer(self).recent_failures(limit))
 
     def activity(self, *, limit: int = 20, since: datetime | None = None) -> Activity:
-        """Look at what goes on, cheaply enough for once a second: some nine reads, whatever the backlog.
+        """Look at what goes on, cheaply enough for once a second: some eight reads, whatever the backlog.
 
         Args:
             limit: The most jobs that run, and that failed, to return; 1 to 1,000.

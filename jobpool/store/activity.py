@@ -8,7 +8,7 @@ is read, and the jobs that are shown. The rest are numbers that the server keeps
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -24,6 +24,8 @@ from .indexes import FAILED_INDEX, LEASE_INDEX
 from .presence import Presence
 from .settings import Settings
 
+#: No job failed then: somebody else wrote what is behind it, and Python has no such dates.
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 #: Characters of an error's text that are read.
 MESSAGE = 200
 _HELD: Document = {
@@ -63,7 +65,7 @@ class Overseeing:
         self._settings = settings
 
     async def activity(self, *, limit: int, since: datetime | None, timeout: float | None = None) -> Activity:
-        """Look at everything once: some nine commands.
+        """Look at everything once: some eight commands.
 
         Args:
             limit: The most jobs that run, and that failed, to return.
@@ -169,8 +171,8 @@ _COUNTING: list[Document] = [
 
 
 def _last_failed(found: list[Document]) -> list[str]:
-    """Return the types, the one that failed last in front; what somebody else wrote is left out."""
-    usable = [(one["at"], one["_id"]) for one in found if isinstance(one["_id"], str) and _instant(one["at"])]
+    """Return the types, the one that failed last in front; those are looked into of which nobody can tell."""
+    usable = [(_instant(one["at"]) or NEVER, one["_id"]) for one in found if isinstance(one["_id"], str)]
     return [type for _, type in sorted(usable, reverse=True)]
 
 
@@ -189,7 +191,7 @@ def _newest_of(type: str, limit: int) -> list[Document]:
             ]
         },
     }
-    wanted: Document = {**_FAILED, "type": {"$eq": type}, "finished_at": {"$type": "date"}}
+    wanted: Document = {**_FAILED, "type": {"$eq": type}, "finished_at": {"$lt": NEVER}}
     return [{"$match": wanted}, {"$sort": {"finished_at": DESCENDING}}, {"$limit": limit}, {"$project": shown}]
 
 

@@ -14,7 +14,7 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..awaited import EventLoop, Facade
 from ..conftest import MakeManager
-from . import test_after, test_cancelling, test_create, test_pauses, test_queries, test_retention
+from . import test_after, test_cancelling, test_create, test_overseeing, test_pauses, test_queries, test_retention
 
 #: Their transactions are those of a blocking client; `test_aio` has them for the other.
 BLOCKING_SESSIONS = {
@@ -27,7 +27,7 @@ BLOCKING_SESSIONS = {
 
 
 #: Fixtures that come along.
-FIXTURES = {"manager", "running"}
+FIXTURES = {"gate", "manager", "overseen", "running"}
 
 
 def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
@@ -43,6 +43,7 @@ BORROWED = (
     | borrowed(test_queries)
     | borrowed(test_cancelling)
     | borrowed(test_retention, "purge")
+    | borrowed(test_overseeing)
 )
 globals().update({name: value for name, value in BORROWED.items() if name not in BLOCKING_SESSIONS})
 

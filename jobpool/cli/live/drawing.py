@@ -29,6 +29,7 @@ counted   when that was: counting rests for 20 times as
           long as it took, so it costs the server little
 busy      jobs that run, of all threads of the pools alive
 rate      of a type or pool, as "ended"
+failed last  of the 20 jobs that failed last for good
 
 q ends it, p freezes it, s sorts the types otherwise;
 any key ends this help
