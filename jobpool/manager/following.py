@@ -62,6 +62,11 @@ class Changes:
             return found
         return [change for change in self._following.read() if self._means(change)]
 
+    @property
+    def behind(self) -> float:
+        """How many seconds this is behind what happens; 0 if it is up to date."""
+        return self._following.behind
+
     def drop(self) -> int:
         """Read on and forget; return how many changes that were, of all jobs. Raises: as `read`."""
         left = len(self._ready)

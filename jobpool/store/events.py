@@ -63,7 +63,7 @@ def pipeline(ids: Sequence[str] | None, *, data: bool, progress: bool) -> list[D
 
 def change_of(event: Mapping[str, Any], about: About) -> Change | None:
     """Return the change that an event tells of, and learn from it; None if it tells of none."""
-    id, at = event["documentKey"]["_id"], _at(event)
+    id, at = event["documentKey"]["_id"], at_of(event)
     if not isinstance(id, str):
         return None
     if event["operationType"] == "delete":
@@ -107,7 +107,8 @@ _TIMES: dict[Any, tuple[str, ...]] = {
 }
 
 
-def _at(event: Mapping[str, Any]) -> datetime:
+def at_of(event: Mapping[str, Any]) -> datetime:
+    """Return when it happened, by the server's clock."""
     wall = event.get("wallTime")  # since MongoDB 6.0; the other one has whole seconds
     at: datetime = wall if isinstance(wall, datetime) else event["clusterTime"].as_datetime()
     return at

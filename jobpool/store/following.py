@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING
@@ -11,18 +12,26 @@ from pymongo import DESCENDING
 from ..changes import Change
 from .connection import Connection
 from .documents import Document
-from .events import About, change_of, learn, pipeline, snapshot
+from .events import About, at_of, change_of, learn, pipeline, snapshot
 from .pages import Meaning
 from .watching import Stream
 
 #: Changes that are read before those of them are looked up of whose jobs nothing is known.
 BATCH = 1000
+#: From so many on in a reply, more are likely to be there already.
+FULL = 100
 #: Jobs of which something is remembered, some 20 MB of them; who changed longest ago is forgotten first.
 KNOWN = 100_000
 
 
 class EventStream(Stream):
-    """An open stream of events, from behind `token` on. Threads: one only."""
+    """An open stream of events, from behind `token` on. Threads: one only.
+
+    Attributes:
+        more: Whether so much came with the last reply that more may be there.
+    """
+
+    more = False
 
     def __init__(
         self, connection: Connection, wanted: list[Document], max_await: float, token: Mapping[str, Any] | None
@@ -44,10 +53,14 @@ class EventStream(Stream):
         event = self._read()
         while event is not None:
             events.append(event)
-            # What came with the last reply of the server; a driver that does not tell gives one at a time.
-            waiting = len(getattr(getattr(self._stream, "_cursor", None), "_data", ()))
-            event = self._read() if waiting and len(events) < BATCH else None
+            event = self._read() if len(events) < BATCH and self._waiting else None
+        self.more = len(events) >= FULL
         return events
+
+    @property
+    def _waiting(self) -> int:
+        """How many came with the last reply; 0 of a driver that does not tell, which gives them one at a time."""
+        return len(getattr(getattr(self._stream, "_cursor", None), "_data", ()))
 
 
 class Following:
@@ -70,6 +83,14 @@ class Following:
         self._token: Mapping[str, Any] | None = None
         self._known: dict[str, About] = {}
         self._events: deque[dict[str, Any]] = deque()
+        self._last_at: datetime | None = None
+
+    @property
+    def behind(self) -> float:
+        """Seconds since the last event that was read, if more were there when it was; 0 if it was the newest."""
+        if self._last_at is None:
+            return 0.0
+        return max(0.0, (self._connection.clock.now() - self._last_at).total_seconds())
 
     def open(self) -> None:
         """Open the stream, or another one behind the last event that was read.
@@ -125,6 +146,7 @@ class Following:
             assert self._stream is not None
             try:
                 self._events.extend(self._stream.read())
+                self._last_at = at_of(self._events[-1]) if self._stream.more else None
                 self._token = self._stream.token or self._token
             except BaseException:
                 self.close()

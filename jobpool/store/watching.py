@@ -50,6 +50,8 @@ _NEWS: list[Document] = [
 ]
 
 
+#: Why a stream is no more: no other one goes on behind it.
+ENDED = "the stream has ended"
 #: Seconds over which writes are counted.
 WINDOW = 0.05
 
@@ -95,7 +97,7 @@ class Stream:
             raise _translated(error, "reading the change stream") from error
         if not self._stream.alive:  # the collection was dropped or renamed
             ended = StoreUnavailable("the change stream has ended: the collection was dropped or renamed")
-            ended.operation, ended.reason = "watch", "the stream has ended"
+            ended.operation, ended.reason = "watch", ENDED
             raise ended
         self.read_at = time.monotonic()
         return change
