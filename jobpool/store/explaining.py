@@ -46,8 +46,8 @@ MOST_AHEAD, MOST_PLACES, MOST_HELD, MOST_OTHERS = 10_000, 10_000, 1000, 1000
 SHOWN, RESULT = 10, 200
 #: Looks at a job that changes all the time; the last one is the answer.
 LOOKS = 4
-#: The answer that is not given before pools have had so much time (seconds) to take it: it may have been resumed, or
-#: given back, a moment ago, of which nothing tells.
+#: The answer that is not given before pools have had so much time (seconds) to take the job: it may have
+#: been resumed, or given back, a moment ago, of which nothing tells.
 UNCLEAR, PAUSE = "unclear", 1.5
 #: Left out: what its users stored, and what may be large.
 _FIELDS = dict.fromkeys(

@@ -214,7 +214,7 @@ def nobody(situation: Situation) -> Reason | None:
             facts,
         )
     known = sorted({type for pool in situation.alive for type in pool.types})
-    similar = facts["similar"] = get_close_matches(situation.type, known, cutoff=0.8)
+    similar = facts["similar"] = get_close_matches(situation.type, known, cutoff=0.7)
     others = names(known) if known else "nothing"
     text = f"none of the {len(situation.alive)} pools alive runs type {type}: they run {others}"
     if len(situation.alive) == 1:
@@ -339,8 +339,8 @@ def _nothing(situation: Situation) -> Reason:
         text = f"nothing holds it up: it has been due for {duration(since)}, and {by} should take it now"
         return Reason("just_due", text, "ask again in a moment", facts)
     text = (
-        f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, and "
-        f"{by} {'runs' if len(pools) == 1 else 'run'} its type"
+        f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, "
+        f"and {by} {'runs' if len(pools) == 1 else 'run'} its type"
     )
     if heard is not None:
         text += f", {'' if len(pools) == 1 else 'one of them '}heard of last {duration(max(0.0, heard))} ago"
