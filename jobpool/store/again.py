@@ -94,7 +94,7 @@ class Again:
         with self._connection.call("retry", what=f"retrying job {shown(id)}"):
             job = await self._first_of(id, [*retries, ({**FAILED, **_DEPENDS}, _wait_again(0))])
         if not job.state.final:
-            await self._link([id])
+            await self._link([id], themselves=True)
         return job
 
     async def retry_many(self, selection: Selection) -> Retried:
@@ -108,8 +108,9 @@ class Again:
         while page := await walk.next():
             ended = [brief.id for brief in page if brief.state is State.FAILED]
             failed += await self._update("retry", ended, {**FAILED, **_DEPENDS_NOT}, _AGAIN)
-            waiting += await self._update("retry", ended, {**FAILED, **_DEPENDS}, _wait_again(LATER))
-            await self._link(ended)
+            dependent = await self._update("retry", ended, {**FAILED, **_DEPENDS}, _wait_again(LATER))
+            waiting += dependent
+            await self._link(ended, themselves=dependent > 0)
             pending = [brief.id for brief in page if brief.state is State.PENDING]
             due += await self._update("retry", pending, WAITS_FOR_A_RETRY, _DUE)
         return Retried(failed=failed, waiting=waiting, due=due)
@@ -178,17 +179,17 @@ class Again:
         with self._connection.call(operation, what=f"{operation} of {len(ids)} jobs"):
             return (await self._call(self._jobs.update_many, here, update, hint=BY_ID)).modified_count
 
-    async def _link(self, retried: Sequence[str]) -> None:
-        """Link those of the jobs that wait again, and those that wait again for them, as far as it is time.
+    async def _link(self, retried: Sequence[str], *, themselves: bool) -> None:
+        """Link those that wait again for one of the jobs, and `themselves` if they do, as far as it is time.
 
         One that waits for a job which has not succeeded is left for when that is retried as well.
         """
         if not retried:
             return
         with self._connection.call("retry", what="looking for what retried jobs wait for"):
-            own: Document = {"_id": {"$in": [*retried, *await self._followers.waiting_for(retried)]}}
-            wait: Document = {**own, "state": State.WAITING.value, "linking": {"$exists": True}}
-            children = await self._call(self._jobs.find(wait, {"waits_for": 1}).hint(BY_ID).to_list)
+            ids = [*(retried if themselves else ()), *await self._followers.waiting_for(retried)]
+            wait: Document = {"_id": {"$in": ids}, "state": State.WAITING.value, "linking": {"$exists": True}}
+            children = await self._call(self._jobs.find(wait, {"waits_for": 1}).hint(BY_ID).to_list) if ids else []
         ended: set[str] = set()
         for parents in chunks({id for child in children for id in ids_waited_for(child)}, ROUND):
             ill: Document = {"_id": {"$in": parents}, "state": {"$in": sorted(REVIVABLE)}}

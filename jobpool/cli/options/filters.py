@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 STATES = ("waiting", "pending", "claimed", "running", "succeeded", "failed", "cancelled")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
+def add_arguments(parser: argparse.ArgumentParser, *, older_than: bool = True) -> None:
+    """Declare them.
+
+    Args:
+        older_than: Whether ``--older-than`` is one of them; the command has another, if not.
+    """
     group = parser.add_argument_group("which jobs (all that is given must hold)")
     group.add_argument("--type", action="append", metavar="TYPE", help="of this type; may be repeated")
     group.add_argument(
         "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; may be repeated"
     )
-    group.add_argument("--older-than", type=seconds, metavar="AGE", help="created longer ago, such as 2h or 7d")
+    if older_than:
+        group.add_argument("--older-than", type=seconds, metavar="AGE", help="created longer ago, as 2h or 7d")
+    else:
+        parser.set_defaults(older_than=None)
     group.add_argument("--newer-than", type=seconds, metavar="AGE", help="created since then")
     group.add_argument("--since", type=instant, metavar="TIME", help="created then or later: 2026-11-27T12:00:00Z")
     group.add_argument("--until", type=instant, metavar="TIME", help="created before that")
