@@ -186,7 +186,8 @@ class Walk:
     async def _look(self) -> list[Brief] | None:
         """Read on; return what was found, None at the end."""
         if self._named is not None:
-            some, self._named = self._named[:SLOW_LOOK], self._named[SLOW_LOOK:]
+            jobs = SIZE if self._matcher is None else SLOW_LOOK
+            some, self._named = self._named[:jobs], self._named[jobs:]
             return await self._read({"$in": some}) if some else None
         if self._last is None:
             return None
