@@ -54,7 +54,7 @@ def pool(*types: str, **more: Any) -> AlivePool:
         "queued": 0,
         "lease": 30.0,
     }
-    named = {"name": "workers", "host": "h1", "pid": 7, "threads": 4, "rates": {}}
+    named: dict[str, Any] = {"name": "workers", "host": "h1", "pid": 7, "threads": 4, "rates": {}}
     return AlivePool(types=frozenset(types), **(named | usual | more))
 
 
