@@ -47,7 +47,9 @@ def manager() -> JobManager:
         "shop",
         executors={
             "resize": resize,
-            "mail": Executor(mail, backoff=Backoff(base=600), give_up_on=(ValueError, ConnectionRefusedError)),
+            "mail": Executor(
+                mail, max_attempts=3, backoff=Backoff(base=600), give_up_on=(ValueError, ConnectionRefusedError)
+            ),
             "report": report,
             "invoice": Executor(invoice, limit=Limit(running=2)),
         },
