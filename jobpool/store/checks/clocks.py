@@ -44,8 +44,7 @@ async def members(look: Look) -> Sequence[Finding]:
     """Do the others that may become primary have its time?"""
     if not look.replicated:
         raise Skip("it is no replica set", "see topology.kind")
-    others = [*look.hello.get("hosts", []), *look.hello.get("passives", [])]
-    wanted = len(others) - 1
+    wanted = _others(look)
     offsets: dict[str, float] = {}
     for _ in range(ASKED * wanted if wanted > 0 else 0):
         if len(offsets) == wanted:
@@ -64,6 +63,11 @@ async def members(look: Look) -> Sequence[Finding]:
     return [
         ok(f"the clocks of {len(offsets)} of {many(wanted, 'other member')} agree with the primary's", **facts)
     ]
+
+
+def _others(look: Look) -> int:
+    """Return how many members hold data beside the primary, hidden ones aside."""
+    return len(look.hello.get("hosts", [])) + len(look.hello.get("passives", [])) - 1
 
 
 async def _offset_of_one(look: Look) -> tuple[str, float]:

@@ -21,7 +21,7 @@ from .check import NAMED, Check, Look, many, ok, problem, refused, warning
 from .indexes import storage_stats
 from .words import needed
 
-#: Jobs and bytes up to which a collection is read whole: well below a second. Who may not know its size is more careful.
+#: Jobs and bytes up to which a collection is read whole: well below a second; if its size is not known, fewer.
 WHOLE, WHOLE_BYTES, WHOLE_UNKNOWN = 100_000, 256 * 1024**2, 20_000
 #: Jobs that are read of a larger one, from all over it; fewer, to the same bytes, if they are large.
 SAMPLE, SAMPLE_UNKNOWN = 5_000, 1_000

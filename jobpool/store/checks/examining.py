@@ -24,7 +24,7 @@ from .registry import CHECKS
 logger = bounded_logger_of(__name__)
 #: Said where a read names an index that cannot be used.
 _HINT = "hint provided does not correspond"
-_NO_COLLECTION, _NO_COMMAND = 26, 59
+_NO_COLLECTION, _NO_COMMAND, _VIEW = 26, 59, 166
 
 
 class Examining:
@@ -124,6 +124,8 @@ class Examining:
             return skipped("it goes by an index that cannot be used", "see indexes.required")
         if isinstance(cause, OperationFailure) and cause.code == _NO_COLLECTION:
             return skipped(*NO_COLLECTION)
+        if isinstance(cause, OperationFailure) and cause.code == _VIEW:
+            return skipped("it is a view", "see collection.kind")
         if isinstance(cause, OperationFailure) and cause.code == _NO_COMMAND:
             return skipped("this server does not know how to tell", None)
         kind = kind_of(cause)

@@ -66,7 +66,7 @@ async def due(look: Look) -> Sequence[Finding]:
             if not alive:
                 text = f"{jobs} of type {shown(type)} due, and no pool is alive"
             else:
-                text = f"{jobs} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')} in all)"
+                text = f"{jobs} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')})"
             remedy = "start a pool that has an executor for it; if it was renamed, name the old one in aliases="
             found.append(problem(text, remedy, type=type, count=count))
     return found or [

@@ -94,7 +94,7 @@ async def _by_index(what: str, index: str, read: Read, look: Look) -> Sequence[F
 async def schedules(look: Look) -> Sequence[Finding]:
     """Is the look for due schedules made by its index?"""
     plan = await _explained(look, upcoming(look.connection.beside(SCHEDULES), 100))
-    if plan["scans"] and plan["documents"] > FEW_SCHEDULES:
+    if (plan["scans"] or plan["sorts"]) and plan["documents"] > FEW_SCHEDULES:
         return [
             warning(
                 f"each look for due schedules reads all {plan['documents']:,} of them",

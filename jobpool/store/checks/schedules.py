@@ -24,25 +24,25 @@ MOST = 10_000
 
 async def readable(look: Look) -> Sequence[Finding]:
     """Can each be read and computed?"""
-    found = [finding for document in await _stored(look) if (finding := _broken(document))]
+    found = [finding for document in await _stored(look) if (finding := _broken(document, look.now))]
     return found or [ok(f"{many(len(await _stored(look)), 'schedule')}: all can be read and computed")]
 
 
-def _broken(document: Document) -> Finding | None:
+def _broken(document: Document, now: datetime) -> Finding | None:
     name = document["_id"]
     schedule = _read(document)
     if schedule is None:
         remedy = "remove it (manager.schedules.remove), and store it again"
         return problem(f"schedule {shown(name)} cannot be read: somebody broke it", remedy, schedule=str(name))
     try:
-        schedule.timetable(schedule.anchor)
+        schedule.timetable(schedule.anchor).after(now)
     except InvalidConfiguration as error:
-        lacking = "cronsim" in str(error) or "jobpool[cron]" in str(error)
+        lacking = "jobpool[cron]" in str(error)  # of cronsim, or the data of zones
         tell, remedy = (
             (warning, "install it here as well") if lacking else (problem, "store it again, with another")
         )
         return tell(f"schedule {shown(name)} cannot be computed here: {error}", remedy, schedule=str(name))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         remedy = "remove it (manager.schedules.remove), and store it again"
         text = f"schedule {shown(name)} cannot be computed: {type(error).__name__}"
         return problem(text, remedy, schedule=str(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pymongo.errors import OperationFailure
 
@@ -78,13 +79,12 @@ async def members(look: Look) -> Sequence[Finding]:
 async def reachable(look: Look) -> Sequence[Finding]:
     """Can this machine reach each member that may become primary?"""
     _replicated(look)
-    description = look.connection.client.topology_description
-    if description.topology_type_name == "Single":
+    if described(look).topology_type_name == "Single":
         return [ok("this client was told to speak to one member only", direct=True)]
     until = time.monotonic() + min(REACHED_WITHIN, look.timeout / 2)
     down = await _known_down(look)
     while True:
-        servers = look.connection.client.topology_description.server_descriptions().values()
+        servers = described(look).server_descriptions().values()
         silent = {
             f"{one.address[0]}:{one.address[1]}": one for one in servers if one.server_type_name == "Unknown"
         }
@@ -214,6 +214,11 @@ async def lag(look: Look) -> Sequence[Finding]:
         remedy = "look at its disk, load and network; a secondary that was delayed on purpose should not vote"
         return [warning(f"secondaries are behind: {text}", remedy, **facts)]
     return [ok(f"nobody is more than {MAX_LAG:.0f} s behind the primary", **facts)]
+
+
+def described(look: Look) -> Any:
+    """Return what the driver knows of the members."""
+    return look.connection.client.topology_description
 
 
 def _replicated(look: Look) -> None:
