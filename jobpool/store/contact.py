@@ -20,6 +20,8 @@ logger = logger_of(__package__ or __name__)
 
 #: Seconds. Clocks that are kept by NTP differ by milliseconds.
 MAX_OFFSET = 5.0
+#: MongoDB's own databases.
+_SYSTEM = frozenset(("admin", "config", "local"))
 
 
 def this_machine() -> datetime:
@@ -142,7 +144,9 @@ class Contact:
         jobs = self._connection.jobs
         with self._connection.call("find", what=f"looking for {self._name}"):
             names = await self._connection.driver.call(
-                jobs.database.list_collection_names, filter={"name": jobs.name}
+                jobs.database.list_collection_names,
+                filter={"name": jobs.name},
+                authorizedCollections=True,  # of these one may know without a right to list them
             )
         return bool(names)
 
@@ -169,7 +173,9 @@ async def elsewhere(connection: Connection) -> list[str]:
     call, client, found = connection.driver.call, connection.client, []
     try:
         for database in await call(client.list_database_names):
-            for name in await call(client[database].list_collection_names):
+            if database in _SYSTEM:  # there are views there, which have no indexes to tell of
+                continue
+            for name in await call(client[database].list_collection_names, filter={"type": "collection"}):
                 if CLAIM_INDEX in await call(client[database][name].index_information):
                     found.append(f"{database}.{name}")
     except PyMongoError:
