@@ -1,4 +1,9 @@
-"""``jobpool bench``: measure the claims, the speed and the waits on this very MongoDB."""
+"""``jobpool bench``: measure the claims, the speed and the waits on this very MongoDB.
+
+Every benchmark first proves that all is done once, then measures. Results and
+pictures are kept in files, to be compared with those of another day, machine
+or setting. It works in a database of its own, which is dropped at its end.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from ..bench import BENCHMARKS
 from ..bench.arguments import within
 from ..errors import InvalidConfiguration
-from . import FAILED, OK
+from . import FAILED, OK, USAGE
 from .options.environment import from_environment
+from .parser import Parser
 
 if TYPE_CHECKING:
     from ..bench.results import Results
@@ -24,7 +30,15 @@ DIRECTORY = Path("bench-results")
 INSTALL = "python -m pip install 'jobpool[bench]'"
 
 
-class _Benchmark(argparse.ArgumentParser):
+EXAMPLES = """\
+examples:
+  jobpool bench throughput --quick      see that it runs
+  jobpool bench all --uri mongodb://localhost:27017 --out before
+  jobpool bench compare before/latency.json after/latency.json    exits with 1 if a figure got worse
+"""
+
+
+class _Benchmark(Parser):
     """The options of one benchmark.
 
     Its own are added when it is the one meant: only then it is imported, with
@@ -39,7 +53,7 @@ class _Benchmark(argparse.ArgumentParser):
             try:
                 _add_own(self, self.benchmark)
             except InvalidConfiguration as missing:
-                self.error(str(missing))
+                self.exit(USAGE, f"jobpool: {missing}\n")
         return super().parse_known_args(args, namespace)
 
 
@@ -53,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_common(names.add_parser("all", help="one after the other"))
     _add_compare(names.add_parser("compare", help="two runs, figure by figure; exits 1 if one got worse"))
     again = names.add_parser("draw", help="draw the picture of kept results again")
-    again.add_argument("file", type=Path, metavar="FILE.json")
+    again.add_argument("file", type=Path, metavar="FILE.json", help="of one run")
 
 
 def _add_own(parser: argparse.ArgumentParser, name: str) -> None:
@@ -75,7 +89,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="little of everything: shows that it runs, not how fast"
     )
     parser.add_argument(
-        "--uri", default=from_environment("URI"), help="of MongoDB ($JOBPOOL_URI); default: an embedded server"
+        "--uri",
+        default=from_environment("URI"),
+        metavar="URI",
+        help="of MongoDB ($JOBPOOL_URI, else an embedded server)",
     )
     parser.add_argument(
         "--repeat", type=within("a number of times", int, 1, 1000), metavar="N", help="how often all is measured"
@@ -96,8 +113,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", type=Path, metavar="BEFORE.json")
-    parser.add_argument("after", type=Path, metavar="AFTER.json")
+    parser.add_argument("before", type=Path, metavar="BEFORE.json", help="of one run")
+    parser.add_argument("after", type=Path, metavar="AFTER.json", help="of the other")
     parser.add_argument(
         "--tolerance",
         type=within("a share", float, 0, 0.99),

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from . import FAILED, OK
 
+EXAMPLES = """\
+examples:
+  jobpool dashboard export monitoring            all of it, with a README that says what comes next
+  jobpool dashboard export monitoring --force    again, after an upgrade of jobpool
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be done with them; there is one thing."""

@@ -1,4 +1,9 @@
-"""``jobpool demo``: real work, watched and checked."""
+"""``jobpool demo``: real work, watched and checked.
+
+It parses the files of Python's standard library, one job each, creates them
+twice, runs them on threads, and compares every result with a serial pass. It
+brings its own MongoDB unless --uri names one.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,40 @@ import argparse
 
 from .options.environment import from_environment
 
+EXAMPLES = """\
+examples:
+  jobpool demo --quick                  some 200 files, a few seconds
+  jobpool demo --keep /tmp/demo         keep its MongoDB's data, to look at them with `jobpool mongod`
+  jobpool demo --uri mongodb://localhost:27017 --threads 32
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--quick", action="store_true", help="200 files instead of all")
-    parser.add_argument("--uri", default=from_environment("URI"), help="a real server ($JOBPOOL_URI)")
+    parser.add_argument(
+        "--uri",
+        default=from_environment("URI"),
+        metavar="URI",
+        help="of MongoDB ($JOBPOOL_URI, else an embedded server)",
+    )
     parser.add_argument(
         "--keep", metavar="DIR", help="keep the embedded server's data in DIR to look at afterwards"
     )
-    parser.add_argument("--threads", type=int, default=16, metavar="N")
-    parser.add_argument("--metrics-port", type=int, default=0, metavar="N", help="default: a free one")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=from_environment("THREADS", "16"),
+        metavar="N",
+        help="how many jobs run at a time ($JOBPOOL_THREADS, else 16)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=from_environment("METRICS_PORT", "0"),
+        metavar="N",
+        help="answer scrapes on this port; 0 is a free one ($JOBPOOL_METRICS_PORT, else 0)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

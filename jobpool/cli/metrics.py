@@ -1,4 +1,9 @@
-"""``jobpool metrics DATABASE``: the cluster view, printed once or served to a Prometheus."""
+"""``jobpool metrics``: the cluster view, printed once or served to a Prometheus.
+
+It counts what is pending, due, running and failed, for all pools together, by
+looking into MongoDB; no pool has to be asked. What it serves at ``/backlog`` is
+for autoscalers.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +13,32 @@ import time
 from typing import TYPE_CHECKING
 
 from . import OK
-from .options import endpoint
+from .options import endpoint, place
 from .options.environment import from_environment
 from .signals import Interrupts
+from .terminal import jsons
+from .terminal.screen import say, write
+from .terminal.words import clean
 
 if TYPE_CHECKING:
     from ..backlog import Backlog
     from ..manager import JobManager
     from ..pool.census import Census
 
+EXAMPLES = """\
+examples:
+  jobpool metrics shop                         the metrics of all pools of a database, once
+  jobpool metrics shop --json                  what is pending, due, running and failed, by type
+  jobpool metrics shop --serve                 answer a Prometheus on port 9109, until Ctrl-C
+  jobpool metrics -d shop --collection mails --serve 9110 --metrics-addr 0.0.0.0
+"""
+
 PORT = 9109
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "database", nargs="?", default=from_environment("DATABASE"), help="where the jobs are ($JOBPOOL_DATABASE)"
-    )
-    parser.add_argument(
-        "--uri", default=None, metavar="URI", help="of MongoDB ($JOBPOOL_URI, else mongodb://localhost:27017)"
-    )
-    parser.add_argument("--collection", default=from_environment("COLLECTION", "jobs"), metavar="NAME")
+    parser.add_argument("named", nargs="?", metavar="DATABASE", help="where the jobs are; the same as --database")
     parser.add_argument(
         "--serve",
         type=int,
@@ -38,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"answer scrapes until a signal comes (default port: {PORT}; 0: a free one)",
     )
     parser.add_argument(
+        "--metrics-addr",
         "--addr",
+        dest="metrics_addr",
         default=from_environment("METRICS_ADDR", "127.0.0.1"),
         metavar="ADDR",
         help="local address to listen on ($JOBPOOL_METRICS_ADDR, else 127.0.0.1)",
@@ -47,25 +59,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, default=15.0, metavar="SECONDS", help="between two counts (default: 15)"
     )
+    parser.add_argument("--json", action="store_true", help="print what was counted as JSON, without metrics")
+    place.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one exposition on stdout, or serve until a signal comes."""
-    from ..errors import InvalidConfiguration
-    from ..manager import JobManager
     from ..names import check_seconds
 
-    if not args.database:
-        raise InvalidConfiguration("name the database of the jobs: jobpool metrics DATABASE, or $JOBPOOL_DATABASE")
     check_seconds(args.every, "--every", 0.1, 86400)
-    with JobManager(args.database, uri=args.uri, collection=args.collection) as manager:
+    _one_database(args)
+    with place.manager_of(args) as manager:
+        manager.store.contact.creates = False
         # Also before serving: who named a server that is not there is told at once.
         backlog = manager.backlog()
-        if args.serve is None:
-            manager.observer.backlog_counted(manager.store.name, backlog, ())
-            sys.stdout.buffer.write(manager.exposition()[1])
+        if args.serve is not None:
+            return _serve(manager, backlog, args)
+        _note_absence(manager)
+        if args.json:
+            write(jsons.whole(backlog))
             return OK
-        return _serve(manager, backlog, args)
+        manager.observer.backlog_counted(manager.store.name, backlog, ())
+        sys.stdout.buffer.write(manager.exposition()[1])
+        return OK
+
+
+def _one_database(args: argparse.Namespace) -> None:
+    """Take the database that stands alone for the option."""
+    from ..errors import InvalidConfiguration
+
+    if args.named is not None:
+        if args.database not in (None, args.named):
+            raise InvalidConfiguration(f"there are two databases, {args.named} and {args.database}: name one")
+        args.database = args.named
+    if args.json and args.serve is not None:
+        raise InvalidConfiguration("give either --json or --serve, which has the same at /backlog")
+
+
+def _note_absence(manager: JobManager) -> None:
+    """Say that there are no jobs yet: a Prometheus may well be there first, but a name may be mistyped."""
+    from ..store.driver import run
+
+    if not run(manager.store.contact.exists()):
+        say(f"there is no collection {clean(manager.store.name)} yet")
 
 
 def _serve(manager: JobManager, backlog: Backlog, args: argparse.Namespace) -> int:
@@ -83,9 +119,10 @@ def _serve(manager: JobManager, backlog: Backlog, args: argparse.Namespace) -> i
         "/readyz": lambda _: checks({**_alive(census), "last count": _last_count(census)}),
         "/backlog": backlog_route(lambda: census.view, "not counted yet"),
     }
-    with MetricsServer(routes, args.serve, args.addr, tls=tls, login=login) as server:
+    with MetricsServer(routes, args.serve, args.metrics_addr, tls=tls, login=login) as server:
         census.start()
         print(f"metrics of {manager.store.name} on {server.url}/metrics; Ctrl-C ends it", file=sys.stderr)
+        _note_absence(manager)
         interrupts.asked.wait()
         census.stop()
         census.join(2.0)

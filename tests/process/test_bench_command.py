@@ -154,19 +154,19 @@ def test_help_and_typing_errors_load_no_benchmark(arguments: str) -> None:
 @pytest.mark.parametrize("times", ["0", "-1", "1.5", "many", ""])
 def test_a_repeat_that_is_no_number_of_times_is_refused(times: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "create", "--repeat", times)
-    assert said.endswith(f"argument --repeat: {times!r} is not a number of times from 1 to 1000")
+    assert f"argument --repeat: {times!r} is not a number of times from 1 to 1000" in said
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1", "nan", "inf", "10%"])
 def test_a_tolerance_that_is_no_share_is_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "compare", "a.json", "b.json", f"--tolerance={share}")
-    assert said.endswith(f"argument --tolerance: {share!r} is not a share from 0 to 0.99")
+    assert f"argument --tolerance: {share!r} is not a share from 0 to 0.99" in said
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "create", "--metrics-port", port)
-    assert said.endswith(f"argument --metrics-port: {port!r} is not a port from 1 to 65535")
+    assert f"argument --metrics-port: {port!r} is not a port from 1 to 65535" in said
 
 
 def test_a_place_that_cannot_keep_results_is_refused_before_anything_is_measured(

@@ -162,6 +162,7 @@ def test_it_fits_a_narrow_terminal(cli: Cli, filled: Jobs, without_rich: bool) -
     assert "\x1b[3" not in terminal.raw, "no colours"
 
 
+@pytest.mark.timeout(400)
 def test_of_100_000_killed_in_the_middle_none_is_lost_or_doubled(cli: Cli, source: Jobs, jobs: Jobs) -> None:
     """Killed, then ended by Ctrl-C, then left to its end."""
     for start in range(0, MANY, 10_000):
@@ -181,7 +182,7 @@ def test_of_100_000_killed_in_the_middle_none_is_lost_or_doubled(cli: Cli, sourc
     assert "are carried over; repeat the command to go on from there" in terminal.text
     done = jobs.estimated_document_count()
     assert done < MANY
-    answer = cli(*command(source, "--json"))
+    answer = cli(*command(source, "--json"), timeout=300)
     assert answer.code == 0
     assert (answer.json["already"], answer.json["inserted"], answer.json["missing"]) == (done, MANY - done, 0)
     assert jobs.count_documents({}) == MANY

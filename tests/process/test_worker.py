@@ -131,7 +131,7 @@ def test_a_log_in_text_names_the_job(manager: JobManager, start_worker: StartWor
         (["worker", "tests.process.app:manager", "--threads", "many"], 2, "invalid int value"),
         (["worker", "tests.process.app:manager", "--log-format", "xml"], 2, "neither text nor json"),
         (["worker", "nonsense", "--log-format", "json"], 2, '"level": "ERROR"'),
-        (["frobnicate"], 2, "invalid choice"),
+        (["frobnicate"], 2, "there is no command 'frobnicate'"),
         ([], 2, ""),
     ],
 )

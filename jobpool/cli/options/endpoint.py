@@ -27,25 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics-tls-cert",
         default=from_environment("METRICS_TLS_CERT"),
         metavar="FILE",
-        help="answer by TLS, with this certificate chain (PEM)",
+        help="answer by TLS, with this certificate chain (PEM) ($JOBPOOL_METRICS_TLS_CERT)",
     )
     parser.add_argument(
         "--metrics-tls-key",
         default=from_environment("METRICS_TLS_KEY"),
         metavar="FILE",
-        help="its key, if that is in another file",
+        help="its key, if that is in another file ($JOBPOOL_METRICS_TLS_KEY)",
     )
     parser.add_argument(
         "--metrics-user",
         default=from_environment("METRICS_USER"),
         metavar="NAME",
-        help=f"ask for this name and the password in ${PASSWORD_VARIABLE}, or in --metrics-password-file",
+        help=f"ask for this name and the password in ${PASSWORD_VARIABLE}, or in --metrics-password-file "
+        "($JOBPOOL_METRICS_USER)",
     )
     parser.add_argument(
         "--metrics-password-file",
         default=from_environment("METRICS_PASSWORD_FILE"),
         metavar="FILE",
-        help="whose first line is the password",
+        help="whose first line is the password ($JOBPOOL_METRICS_PASSWORD_FILE)",
     )
 
 

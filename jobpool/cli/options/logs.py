@@ -14,14 +14,26 @@ LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--log-level`` and ``--log-format``."""
-    parser.add_argument("--log-level", default="INFO", choices=LEVELS)
+    parser.add_argument(
+        "--log-level",
+        type=_log_level,
+        default=from_environment("LOG_LEVEL", "INFO"),
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} ($JOBPOOL_LOG_LEVEL, else INFO)",
+    )
     parser.add_argument(
         "--log-format",
         type=_log_format,  # and not choices, which a default from the environment would pass by
         default=from_environment("LOG_FORMAT", "text"),
         metavar="text|json",
-        help="json: one object a line on stderr (default: text)",
+        help="json: one object a line on stderr ($JOBPOOL_LOG_FORMAT, else text)",
     )
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text!r:.60} is none of {', '.join(LEVELS)}")
+    return text.upper()
 
 
 def _log_format(text: str) -> str:

@@ -20,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-d",
         "--database",
-        default=from_environment("DATABASE"),
         metavar="NAME",
         help="their database ($JOBPOOL_DATABASE, else the one that the URI names)",
     )
@@ -78,12 +77,18 @@ def manager_of(args: argparse.Namespace) -> JobManager:
     Raises:
         InvalidConfiguration: They mean none.
     """
+    from ...errors import InvalidConfiguration
     from ...manager import JobManager
     from .loading import load_manager
 
-    if args.manager and args.uri is None and not args.database:
+    placed = args.uri is not None or args.database is not None
+    if placed and args.manager != from_environment("MANAGER"):
+        raise InvalidConfiguration(
+            "give either --manager, which knows where its jobs are, or --database and --uri"
+        )
+    if args.manager and not placed:
         return load_manager(args.manager)
-    database = args.database or _database_in(args.uri)
+    database = args.database or from_environment("DATABASE") or _database_in(args.uri)
     return JobManager(database, uri=args.uri, collection=args.collection, timeout=args.timeout)
 
 
