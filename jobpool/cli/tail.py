@@ -28,7 +28,7 @@ AWAIT = 0.5
 #: Seconds behind what happens from which on changes are left out, and up to which.
 LATE, CAUGHT_UP = 5.0, 1.0
 #: Seconds of reading and leaving out, after which it goes on from now.
-HOPELESS = 5.0
+HOPELESS = 10.0
 #: Seconds between two tries to reach MongoDB.
 PAUSE = 0.5
 
@@ -86,6 +86,7 @@ def _follow(args: argparse.Namespace, manager: JobManager) -> int:
         wanted["ids"] = [resolve(manager, text) for text in args.id]
     show = _shower(args)
     with manager.changes(progress=args.progress, max_await=AWAIT, **wanted) as changes:
+        say(f"watching {manager.store.name}; Ctrl-C ends it")
         if args.last:
             show(manager.last_changes(args.last, **wanted))
         try:

@@ -80,12 +80,11 @@ _STYLES = {
 
 
 def said(change: Change) -> str:
-    """Return what a change says besides: ``took 0.2s``, ``ValueError: no; again in 5s``."""
-    parts = [_error(change.error) if change.error else "", _attempt(change), _due(change)]
+    """Return what a change says besides: ``took 0.2s, again in 5s, ValueError: no``."""
+    parts = [_attempt(change), _due(change)]
     if change.progress is not None:
         parts.append(progress(change.progress))
-    if change.reason:
-        parts.append(change.reason)
+    parts.append(_error(change.error) if change.error else change.reason or "")
     return ", ".join(part for part in parts if part)
 
 
