@@ -54,6 +54,7 @@ COMMANDS = {
     "bench": Command("Measure", "measure speed and contention on this MongoDB"),
     "doctor": Command("Care", "look for all that loses jobs or lets them stick, and say what to do"),
     "import": Command("Care", "carry over the jobs of another system", "jobpool.cli.importing"),
+    "completion": Command("Care", "print what a shell needs to complete commands and options"),
 }
 
 OK, FAILED, USAGE, UNREACHABLE, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130

@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from ..bench.arguments import within
 from ..errors import InvalidConfiguration
 from . import FAILED, OK, USAGE
 from .options.environment import from_environment
-from .parser import Parser
+from .parser import Parser, subparsers
 
 if TYPE_CHECKING:
     from ..bench.results import Results
@@ -74,6 +75,15 @@ def _add_own(parser: argparse.ArgumentParser, name: str) -> None:
     declare = getattr(_module(name), "add_arguments", None)
     if declare is not None:
         declare(parser.add_argument_group("of this benchmark"))
+
+
+def declare_all(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of all benchmarks at once, of those whose packages are installed: for completion."""
+    for name, one in subparsers(parser):
+        if isinstance(one, _Benchmark) and one.benchmark:
+            with suppress(InvalidConfiguration):
+                _add_own(one, name)
+            one.benchmark = ""
 
 
 def _module(name: str) -> ModuleType:

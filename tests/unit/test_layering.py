@@ -71,6 +71,7 @@ THIRD_PARTIES = {
     "bson": ("data", "importing.", "store.", "bench."),
     "prometheus_client": ("metrics.", "bench."),
     "rich": ("demo.", "cli."),
+    "shtab": ("cli.completion",),
     "opentelemetry": ("tracing.",),
     "cronsim": ("timetable",),
     "matplotlib": ("bench.plots",),
