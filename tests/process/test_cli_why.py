@@ -1,0 +1,171 @@
+"""``jobpool why``: as its users have it, with pools that are processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobpool import JobManager
+from jobpool.why import Reason
+
+from ..conftest import Jobs
+from ..waiting import until
+from .cli import Cli
+from .conftest import StartWorker
+
+UNREACHABLE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
+
+
+def test_the_answer_is_a_sentence_then_facts_then_what_helps(cli: Cli, manager: JobManager) -> None:
+    id = manager.create("mail", delay=7200).id
+    manager.pause("mail", reason="deploy")
+    answer = cli("why", id)
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert lines[0].startswith(f"{id} (mail, pending): it is not due for another ")
+    assert lines[1].startswith("also: type 'mail' has been paused for ")
+    assert lines[2] == "also: no pool is alive, so nobody runs jobs of type 'mail'."
+    assert any(re.match(r"run at +20\d\d-.*Z \(in 1h 59m\)$", line) for line in lines)
+    assert lines[-2:] == ["-> to go on: jobpool resume mail", "-> start one: jobpool worker MODULE:MANAGER"]
+
+
+def test_json_has_codes_texts_remedies_and_facts(cli: Cli, manager: JobManager) -> None:
+    id = manager.create("mail", delay=7200).id
+    answer = cli("why", id, "--json")
+    assert answer.code == 0
+    assert set(answer.json) == {"id", "type", "state", "reasons", "at"}
+    assert (answer.json["id"], answer.json["type"], answer.json["state"]) == (id, "mail", "pending")
+    first, second = answer.json["reasons"]
+    assert set(first) == set(second) == {"code", "text", "remedy", "facts"}
+    assert (first["code"], second["code"]) == ("not_due", "no_executor")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["facts"]["run_at"])
+    assert isinstance(first["facts"]["seconds"], float)
+    several = cli("why", id, manager.create("sms").id, "--json")
+    assert [line["type"] for line in several.lines] == ["mail", "sms"], "one a line"
+
+
+def test_the_beginning_of_an_id_will_do_and_one_that_is_not_there_is_said(cli: Cli, manager: JobManager) -> None:
+    id = manager.create("mail").id
+    assert cli("why", id.removeprefix("v1:")[:8]).out.startswith(f"{id} (mail, pending): ")
+    answer = cli("why", "nobody", id)
+    assert answer.code == 4
+    assert answer.err.startswith("jobpool: no job 'nobody' in ")
+    assert answer.err.count("\n") == 1
+    assert answer.out.strip().startswith(f"{id} (mail, pending): "), "of the others it tells"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("x", "--uri", UNREACHABLE), 3, "jobpool: "),
+        ((), 2, "ID"),
+        (("x", "--collection", "jbos"), 2, "there is no collection"),
+        (("\x1b[2J",), 2, "id must not hold control characters"),
+        (("a" * 600,), 2, "id must have 1 to 512 characters"),
+    ],
+    ids=["unreachable", "no_id", "no_collection", "control", "long"],
+)
+def test_what_cannot_be_answered_is_one_line(
+    cli: Cli, manager: JobManager, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    manager.create("mail")
+    answer = cli("why", *arguments)
+    assert (answer.code, answer.out) == (code, "")
+    assert said in answer.err
+    assert "Traceback" not in answer.err
+    assert "\x1b" not in answer.err
+    if code != 2 or arguments:
+        assert answer.err.count("\n") == 1, answer.err
+
+
+def test_foreign_texts_do_not_reach_the_terminal(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
+    manager.create("mail", id="j")
+    jobs.update_one({}, {"$set": {"state": "failed", "error": {"type": "E\x1b[2J", "message": "a\nb\u202ec"}}})
+    for answer in (cli("why", "j"), cli("why", "j", without_rich=True)):
+        assert answer.code == 0
+        assert "E\\x1b[2J: a b\\u202ec" in answer.out
+        assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("without_rich", [False, True], ids=["rich", "plain"])
+def test_it_fits_a_narrow_terminal(cli: Cli, manager: JobManager, without_rich: bool) -> None:
+    first = manager.create("mail", id="first")
+    manager.create("mail", id="second", after=[first.id])
+    with cli.on_a_terminal("why", "second", width=60, without_rich=without_rich) as terminal:
+        assert terminal.end() == 0
+    lines = terminal.text.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "jobpool why first" in lines[-2]
+    assert ("\x1b[" in terminal.raw) is not without_rich
+    with cli.on_a_terminal("why", "second", NO_COLOR="1") as terminal:
+        assert terminal.end() == 0
+    assert not re.search(r"\x1b\[[0-9;]*3\dm", terminal.raw)
+
+
+def test_a_killed_worker_its_lease_and_its_end(
+    cli: Cli, manager: JobManager, start_worker: StartWorker, jobs: Jobs
+) -> None:
+    """From a running job to one whose holder is silent, to a lost one, to one that failed."""
+    id = manager.create("endless", 1).id
+    worker = start_worker("--lease", "8", "--name", "mortal")
+    worker.wait_for("began 1")
+    until(manager.pools)
+
+    def first() -> Any:
+        return cli("why", id, "--json").json["reasons"][0]
+
+    def until_code(code: str) -> Any:
+        until(lambda: manager.why(id).code == code, code)
+        return first()
+
+    running = first()
+    assert running["code"] == "running"
+    assert running["facts"]["holder"]["pid"] == worker.process.pid
+    worker.send(signal.SIGKILL)
+    seen: list[Reason | None] = []
+    until(lambda: seen.append(manager.why(id).of("holder_gone")) or seen[-1], "silence")
+    gone = seen[-1]
+    assert gone is not None, "by the word of its heartbeats, whatever it announced"
+    assert f"process {worker.process.pid} runs it and has not been heard of for " in gone.text
+    assert gone.facts["silent_seconds"] > 4
+    lost = until_code("lost")
+    assert "no pool is alive that would take it back: it fails then with WorkerLost" in lost["text"]
+    other = start_worker("--lease", "1")
+    assert "WorkerLost: pool mortal let the lease expire" in until_code("failed")["text"]
+    other.send(signal.SIGTERM)
+    other.end()
+
+
+def test_watching_tells_what_changes_until_the_end(
+    cli: Cli, manager: JobManager, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    id = manager.create("until_released", 1).id
+    told: list[str] = []
+    with cli.started("why", id, "--watch") as process:
+        assert process.stdout is not None
+        output = process.stdout
+
+        def read() -> None:
+            told.extend(line.decode() for line in output)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        until(lambda: any("no pool is alive" in line for line in told))
+        worker = start_worker()
+        until(lambda: any(": running: it runs" in line for line in told))
+        (tmp_path / "release").touch()
+        until(lambda: any(": succeeded: it succeeded" in line for line in told))
+        assert process.wait(timeout=30) == 0
+        reader.join()
+    worker.send(signal.SIGTERM)
+    worker.end()
+    with cli.started("why", manager.create("nobody").id, "--watch", "--json") as process:
+        assert process.stdout is not None
+        assert b'"no_executor"' in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
