@@ -1,0 +1,186 @@
+"""``jobpool pause``, ``resume`` and ``schedules``, as their users have them."""
+
+from __future__ import annotations
+
+import pytest
+from pymongo import MongoClient
+
+from jobpool import JobManager
+from jobpool.errors import ScheduleNotFound
+
+from ..conftest import Jobs
+from .cli import Cli
+
+
+@pytest.fixture
+def shop(manager: JobManager) -> JobManager:
+    manager.create_many({"type": "mail", "data": n} for n in range(1234))
+    manager.create("bill")
+    return manager
+
+
+def test_pause_and_resume_say_what_that_holds(cli: Cli, shop: JobManager) -> None:
+    nothing = cli("pause")
+    assert (nothing.code, nothing.out) == (0, "nothing is paused\n")
+    assert nothing.err == "jobpool pause TYPE pauses a type, jobpool pause --all everything\n"
+    paused = cli("pause", "mail", "--reason", "the relay is down")
+    assert paused.code == 0
+    assert (paused.rows[1][0], paused.rows[1][-5:]) == ("mail", ["1,234", "the", "relay", "is", "down"])
+    assert paused.err == "paused: 1,234 jobs that are due wait, and what comes; 0 running go on\n"
+    assert shop.paused().types["mail"].reason == "the relay is down"
+    resumed = cli("resume", "mail", "bill")
+    assert (resumed.code, resumed.out) == (0, "nothing is paused\n")
+    assert resumed.err == "jobpool: 'bill' was not paused by itself; nothing changed for it\n"
+    assert not shop.paused()
+
+
+def test_a_type_that_nobody_knows_is_paused_with_a_warning(cli: Cli, shop: JobManager) -> None:
+    answer = cli("pause", "mial", "mail")
+    assert answer.code == 0
+    assert "nobody knows the type 'mial'" in answer.err
+    assert "jobpool resume mial" in answer.err
+    assert "'mail'" not in answer.err
+    assert set(shop.paused().types) == {"mial", "mail"}
+
+
+def test_pausing_as_json(cli: Cli, shop: JobManager) -> None:
+    found = cli("pause", "mail", "--json").json
+    assert set(found) == {"everything", "types", "due_held"}
+    assert (found["everything"], found["due_held"]) == (None, {"mail": 1234})
+    assert set(found["types"]["mail"]) == {"since", "reason"}
+    everything = cli("pause", "--all", "--yes", "--reason", "why", "--json").json
+    assert (everything["everything"]["reason"], everything["due_held"]) == ("why", {"bill": 1, "mail": 1234})
+    left = cli("resume", "mail")
+    assert left.err == "jobpool: every type is paused still: jobpool resume --all\n"
+    assert left.rows[1][:2] == ["every", "type"]
+    assert cli("resume", "--all", "--json").json == {"everything": None, "types": {}, "due_held": {}}
+
+
+def test_pausing_everything_is_asked_for(cli: Cli, shop: JobManager) -> None:
+    refused = cli("pause", "--all")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--yes" in refused.err
+    with cli.on_a_terminal("pause", "--all", width=200) as terminal:
+        terminal.read_until("Pause every type? 1,235 jobs that are due would wait, 0 running go on. [y/N]")
+        terminal.type("n\n")
+        assert terminal.end() == 1
+    assert "nothing was paused" in terminal.text
+    assert not shop.paused()
+    with cli.on_a_terminal("pause", "--all") as terminal:
+        terminal.read_until("[y/N]")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert shop.paused().everything
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pause", "a", "--all"), "not both"),
+        (("resume", "a", "--all"), "not both"),
+        (("pause", "a\nb"), "control characters"),
+        (("pause", "a", "--reason", "x" * 501), "reason"),
+        (("schedules", "add", "n", "t", "--cron", "* * *"), "five fields"),
+        (("schedules", "add", "n", "t", "--cron", "* * * * *", "--tz", "Nowhere"), "time zone"),
+        (("schedules", "add", "n", "t", "--every", "15m", "--tz", "UTC"), "tz is for cron"),
+        (("schedules", "add", "n", "t", "--every", "1h", "--data", "{"), "--data"),
+        (("schedules", "add", "n", "t"), "--cron"),
+        (("schedules", "show", "n", "--next", "0"), "--next"),
+        (("schedules", "shwo", "n"), "did you mean show"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else None,
+)
+def test_nonsense_is_refused_in_one_line(
+    cli: Cli, manager: JobManager, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = cli(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert not manager.paused()
+    assert manager.schedules.list() == []
+
+
+def test_a_schedule_is_tried_stored_shown_paused_and_removed(cli: Cli, manager: JobManager) -> None:
+    add = ("schedules", "add", "nightly", "report", "--cron", "30 2 * * *", "--tz", "Europe/Berlin")
+    more = ("--data", '{"kind": "sales"}', "--key", "eu", "--jitter", "1m", "--job-timeout", "2h")
+    tried = cli(*add, *more, "--dry-run", "--next", "2", "--json")
+    assert (tried.code, len(tried.json["due"])) == (0, 2)
+    assert tried.err == "would be new; nothing was stored\n"
+    with pytest.raises(ScheduleNotFound):
+        manager.schedules.get("nightly")
+    stored = cli(*add, *more)
+    assert (stored.code, stored.err) == (0, "schedule nightly is new\n")
+    found = manager.schedules.get("nightly")
+    assert (found.data, found.key, found.jitter, found.timeout) == ({"kind": "sales"}, "eu", 60.0, 7200.0)
+    assert cli(*add, *more).err == "schedule nightly is as it was\n"
+    assert cli(*add, *more, "--priority", "3").err == "schedule nightly is changed\n"
+    shown = cli("schedules", "show", "nightly", "--next", "1")
+    assert "30 2 * * * (Europe/Berlin)" in shown.out
+    assert shown.out.count("\ndue ") == 1
+    assert cli("schedules", "pause", "nightly").out == "schedule nightly is paused\n"
+    assert manager.schedules.get("nightly").paused
+    listed = cli("schedules")
+    assert listed.rows[1] == [
+        *("nightly", "30", "2", "*", "*", "*", "report", "-", "paused", "-", "-", "0"),
+        "Europe/Berlin",
+    ]
+    assert cli("schedules", "resume", "nightly", "--json").json["paused"] is False
+    assert cli("schedules", "remove", "nightly").code == 0
+    gone = cli("schedules", "remove", "nightly")
+    assert (gone.code, gone.out) == (4, "")
+    assert cli("schedules", "show", "nightly").code == 4
+
+
+def test_a_schedule_is_fired_by_hand(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
+    manager.schedule("clean", 900, "tidy", {"a": 1})
+    first = cli("schedules", "run", "clean", "--token", "x")
+    assert (first.code, first.out, first.err) == (0, "clean@now-x\n", "")
+    again = cli("schedules", "run", "clean", "--token", "x", "--json")
+    assert (again.json["id"], again.json["data"]) == ("clean@now-x", {"a": 1})
+    assert "nothing was created" in again.err
+    assert jobs.count_documents({"type": "tidy"}) == 1
+    assert cli("schedules", "run", "nobody").code == 4
+
+
+def test_schedules_as_json(cli: Cli, manager: JobManager) -> None:
+    manager.schedule("a", 60, "tidy")
+    manager.schedule("b", "* * * * *", "tidy")
+    lines = cli("schedules", "--json").lines
+    assert [(line["name"], line["every"], line["cron"]) for line in lines] == [
+        ("a", 60.0, None),
+        ("b", None, "* * * * *"),
+    ]
+    assert set(lines[0]) == {
+        *("name", "cron", "every", "tz", "start_at", "type", "data", "priority", "max_attempts", "timeout", "key"),
+        *("catch_up", "overlap", "jitter", "paused", "next_at", "anchor", "last", "skipped", "created_at"),
+        *("changed_at", "revision"),
+    }
+
+
+def test_options_hold_before_an_action_and_behind_it(cli: Cli, manager: JobManager, database: str) -> None:
+    manager.schedule("a", 60, "tidy")
+    before = cli("schedules", "--database", database, "--json", "show", "a", JOBPOOL_DATABASE="nowhere")
+    behind = cli("schedules", "show", "a", "--database", database, "--json", JOBPOOL_DATABASE="nowhere")
+    assert (before.code, behind.code) == (0, 0)
+    assert before.json["name"] == behind.json["name"] == "a"
+    assert cli("schedules", "show", "a", JOBPOOL_DATABASE="nowhere").code == 2
+
+
+def test_the_first_schedule_may_come_before_the_first_job(
+    cli: Cli, client: MongoClient[dict[str, object]], database: str
+) -> None:
+    assert cli("schedules", "add", "first", "tidy", "--every", "1h").code == 0
+    assert client[database]["jobs.schedules"].count_documents({"_id": "first"}) == 1
+
+
+def test_without_the_extra_cron_expressions_say_what_to_install(cli: Cli, manager: JobManager) -> None:
+    """As if it was not installed; intervals need nothing."""
+    hidden = cli._directory / "cronsim.py"
+    hidden.write_text("raise ImportError('no cronsim')\n")
+    add = ("schedules", "add", "n", "t")
+    path = f"{cli._directory}:{cli.environment['PYTHONPATH']}"
+    refused = cli(*add, "--cron", "* * * * *", PYTHONPATH=path)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == "jobpool: cron expressions need cronsim: pip install 'jobpool[cron]'\n"
+    assert cli(*add, "--every", "1h", PYTHONPATH=path).code == 0
