@@ -33,7 +33,7 @@ EVERY = 1.0
 SHOWN = (
     *("created_at", "run_at", "started_at", "finished_at", "since", "next_at", "until", "expire_at"),
     *("pool_id", "lease_until", "extended_at", "cancel_requested_at", "last_seen_at"),
-    *("error_count", "states", "missing", "on_failure", "per_second", "threads", "queued", "similar"),
+    *("error_count", "states", "missing", "on_failure", "per_second", "queued", "similar"),
 )
 #: Facts that are in a table of their own: what its heading is, and its columns.
 TABLES = {

@@ -128,7 +128,12 @@ def test_a_killed_worker_its_lease_and_its_end(
     assert running["facts"]["holder"]["pid"] == worker.process.pid
     worker.send(signal.SIGKILL)
     seen: list[Reason | None] = []
-    until(lambda: seen.append(manager.why(id).of("holder_gone")) or seen[-1], "silence")
+
+    def silent() -> bool:
+        seen.append(manager.why(id).of("holder_gone"))
+        return seen[-1] is not None
+
+    until(silent)
     gone = seen[-1]
     assert gone is not None, "by the word of its heartbeats, whatever it announced"
     assert f"process {worker.process.pid} runs it and has not been heard of for " in gone.text
