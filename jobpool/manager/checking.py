@@ -30,8 +30,8 @@ class Checking(Base):
 
         Raises:
             InvalidConfiguration: There is no check of such a name.
-            StoreUnavailable: MongoDB does not answer, or did so no more in the middle. A replica set of
-                which members answer, and which has no primary, is a finding.
+            StoreUnavailable: MongoDB does not answer, or did so no more in the middle. That members of a replica
+                set answer and none is primary is a finding instead.
         """
         if timeout is not None:
             check_seconds(timeout, "timeout", 0.1, 3600)

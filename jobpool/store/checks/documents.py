@@ -66,8 +66,8 @@ FAULTS: Mapping[str, tuple[Document, str]] = {
 
 
 async def pending(look: Look) -> Sequence[Finding]:
-    """Are there pending jobs that no claim can find? Keys of the claim index only."""
-    await needed(look, CLAIM_INDEX)
+    """Are there pending jobs that no claim can find?"""
+    await needed(look, CLAIM_INDEX)  # by its keys alone
     keys = {"state": 1, "type": 1, "priority": 1, "run_at": 1}
     wrong = {name: FAULTS[name][0] for name in ("type", "priority", "run_at")}
     pipeline: list[Document] = [

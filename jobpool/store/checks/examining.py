@@ -58,7 +58,14 @@ class Examining:
         look = await self._first(executors, limit)
         if isinstance(look, Finding):
             return self._checkup(None, began, 1, [look])
-        findings = [finding for check in chosen for finding in await self._made(check, look)]
+        findings: list[Finding] = []
+        for check in chosen:
+            try:
+                findings += await self._made(check, look)
+            except StoreUnavailable:
+                if not (headless := self._headless()):
+                    raise
+                return self._checkup(look, began, len(chosen), [*findings, headless])
         return self._checkup(look, began, len(chosen), findings)
 
     def _checkup(self, look: Look | None, began: float, checks: int, findings: Sequence[Finding]) -> Checkup:

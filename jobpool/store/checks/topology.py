@@ -113,10 +113,11 @@ async def majority(look: Look) -> Sequence[Finding]:
         if not refused(error):
             raise
         ballot, source = Ballot.of_hello(look.hello), "what it tells anybody (hidden members are not seen)"
-    return [_judged(ballot, source)]
+    return [judged(ballot, source)]
 
 
-def _judged(ballot: Ballot, source: str) -> Finding:
+def judged(ballot: Ballot, source: str) -> Finding:
+    """Return what it means who votes and who holds data."""
     voters, arbiters, needed = len(ballot.voters), len(ballot.arbiters), ballot.needed
     holding = voters - arbiters
     facts = {

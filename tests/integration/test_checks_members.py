@@ -1,0 +1,130 @@
+"""What the checks find of replica sets: with an arbiter, with members that lag, are down, or elect nobody."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pymongo import MongoClient, WriteConcern
+
+from jobpool import JobManager
+from jobpool.bench.replicas import ELECTION_TIMEOUT, NAME
+from jobpool.store.checks import topology
+
+from ..checking import bad
+from ..faults.replicas import Node, ReplicaSet
+from ..waiting import until
+
+
+class WithArbiter(ReplicaSet):
+    """Two members with data, and an arbiter. The first one is primary."""
+
+    def start(self) -> WithArbiter:
+        for node in self.nodes:
+            node.start()
+        until(lambda: all(node.hello() for node in self.nodes), "the members")
+        members: list[dict[str, Any]] = [{"_id": n, "host": node.host} for n, node in enumerate(self.nodes)]
+        members[0]["priority"] = 2
+        members[2]["arbiterOnly"] = True
+        settings = {"electionTimeoutMillis": int(ELECTION_TIMEOUT * 1000), "heartbeatIntervalMillis": 500}
+        with self.nodes[0].client() as client:
+            config = {"_id": NAME, "members": members, "settings": settings}
+            client.admin.command("replSetInitiate", config)
+        until(lambda: self.nodes[0].hello().get("isWritablePrimary"), "the primary")
+        until(lambda: self.nodes[1].hello().get("secondary"), "the secondary")
+        until(lambda: self.nodes[2].hello().get("arbiterOnly"), "the arbiter")
+        return self
+
+
+@pytest.fixture(scope="module")
+def members() -> Iterator[WithArbiter]:
+    with WithArbiter(3) as members:
+        yield members
+
+
+@pytest.fixture
+def manager(members: WithArbiter) -> Iterator[JobManager]:
+    with JobManager("checks", uri=f"{members.uri}&serverSelectionTimeoutMS=500", timeout=5) as manager:
+        manager.ensure_indexes()
+        yield manager
+
+
+def settled(manager: JobManager) -> list[tuple[str, str]]:
+    """Return what is not well of the topology."""
+    return bad(manager.check(only=["topology", "clocks"]))
+
+
+#: What is so of every set of this kind; `topology.majority` is left out by `bad`.
+ARBITER = [("topology.write_concern", "warning")]
+
+
+def test_an_arbiter_holds_nothing(manager: JobManager) -> None:
+    until(lambda: settled(manager) == ARBITER, "the members to be up")
+    (majority,) = manager.check(only=["topology.majority"]).warnings
+    assert "as 1 of 3 voting members hold no data" in majority.text
+    assert (majority.facts["voting_with_data"], majority.facts["needed"], len(majority.facts["vital"])) == (
+        2,
+        2,
+        2,
+    )
+    (concern,) = manager.check(only=["topology.write_concern"]).warnings
+    assert concern.facts["default"] == 1
+    (clocks,) = manager.check(only=["clocks.members"]).findings
+    assert (clocks.facts["asked"], clocks.facts["members"]) == (1, 1)
+
+
+@contextmanager
+def stalled(node: Node) -> Iterator[None]:
+    """Have a member apply nothing meanwhile."""
+    with node.client() as client:
+        client.admin.command("configureFailPoint", "rsSyncApplyStop", mode="alwaysOn")
+        try:
+            yield
+        finally:
+            client.admin.command("configureFailPoint", "rsSyncApplyStop", mode="off")
+
+
+def test_a_member_lags(manager: JobManager, members: WithArbiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "MAX_LAG", 1.0)
+    with stalled(members.nodes[1]), members.nodes[0].client() as client:
+        some = client["other"].get_collection("some", write_concern=WriteConcern(1))
+
+        def lags() -> bool:
+            some.insert_one({})
+            return ("topology.lag", "problem") in settled(manager)
+
+        until(lags, "a lag of more than a second")
+    until(lambda: settled(manager) == ARBITER, "the member to catch up")
+
+
+def test_no_majority_without_the_secondary(manager: JobManager, members: WithArbiter) -> None:
+    """And then no primary without the arbiter."""
+    members.nodes[1].end(signal.SIGKILL)
+    down = [("topology.majority", "problem"), ("topology.members", "problem"), *ARBITER]
+    until(lambda: settled(manager) == down, "the loss to be known")
+    members.nodes[2].end(signal.SIGKILL)
+
+    def headless() -> bool:
+        found = bad(manager.check())
+        return ("topology.primary", "problem") in found
+
+    until(headless, "the primary to step down")
+    checkup = manager.check()
+    assert bad(checkup) == [("topology.primary", "problem")]
+    assert (checkup.at, checkup.checks, checkup.well()) == (None, 1, False)
+    for node in members.nodes[1:]:
+        node.start()
+    until(lambda: members.nodes[0].hello().get("isWritablePrimary"), "the primary")
+    until(lambda: settled(manager) == ARBITER, "all to be well again")
+
+
+def test_a_user_of_one_member_is_told_of_the_others(members: WithArbiter) -> None:
+    with MongoClient[Any](f"mongodb://{members.nodes[0].host}/?directConnection=true") as client:
+        manager = JobManager("checks", client=client)
+        (found,) = manager.check(only=["topology.reachable"]).findings
+        assert found.facts == {"direct": True}
+        (found,) = manager.check(only=["topology.majority"]).warnings
+        assert found.facts["arbiters"] == 1
