@@ -55,15 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--active",
         choices=("skip", "pending", "failed"),
-        help="those that a worker there holds: leave them out, run them here (they may be running there now), or "
-        "keep them as failed (default: leave them out and say so)",
+        metavar="WHAT",
+        help="of those that a worker there holds: skip leaves them out, pending runs them here (they may be "
+        "running there now), failed keeps them as failed (default: they are left out, and it says so)",
     )
     group.add_argument(
-        "--ids",
-        choices=("recompute", "keep"),
-        default="recompute",
-        help="recompute: one that was made of type and data is made so here, so that equal work stays done once; "
-        "keep: all ids stay as they are (default: recompute)",
+        "--keep-ids",
+        action="store_true",
+        help="keep all ids as they are (default: one that was made of type and data there is made so here, so "
+        "that equal work stays done once)",
     )
     _add_how(togedo)
     place.add_arguments(togedo)
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Import, show the sums of both sides, and return 1 if anything was left out that was to come."""
     from ..importing import Togedo
 
-    source = Togedo(active=args.active or "skip", ids=args.ids)
+    source = Togedo(active=args.active or "skip", ids="keep" if args.keep_ids else "recompute")
     database = args.from_database or _database_of(args.from_uri)
     with _file(args.skipped) as file, _Watch(file) as watch, place.manager_of(args) as manager:
         try:

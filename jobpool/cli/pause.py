@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  jobpool pause                                   what is paused, since when and why
-  jobpool pause mail --reason "the relay is down" no mail is begun any more, by any pool
-  jobpool pause --all --yes                       nothing at all is begun, as before a migration
-  jobpool resume mail                             and on it goes
+  jobpool pause                                    what is paused, since when and why
+  jobpool pause mail --reason "the relay is down"  no mail is begun any more, by any pool
+  jobpool pause --all --yes                        nothing at all is begun, as before a migration
+  jobpool resume mail                              and on it goes
 """
 
 
