@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from .backlog import AlivePool, Backlog
+from .checkup import Checkup
 from .dependencies import FAIL, RUN
 from .error_groups import ErrorGroup
 from .job import Brief, Created, CreatedBatch, Job, Retried
@@ -23,6 +24,7 @@ from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
 from .metrics import Buckets, Registry
 from .middleware import Middleware
+from .names import check_seconds
 from .overview import Activity, FailedJob, Held, RunningJob, Stats, TypeOverview
 from .pauses import Paused
 from .relations import Relations
@@ -285,6 +287,14 @@ class AsyncJobManager(Common[Core]):
     async def pools(self, *, dead: bool = False) -> tuple[AlivePool, ...]:
         """Return the pools that said lately that they live, of all processes; see `JobManager.pools`."""
         return await self._asking.pools(dead=dead)
+
+    async def check(
+        self, *, only: Collection[str] = (), skip: Collection[str] = (), timeout: float | None = None
+    ) -> Checkup:
+        """Look at server, collection, indexes, jobs and pools for all that may be wrong; see `JobManager.check`."""
+        if timeout is not None:
+            check_seconds(timeout, "timeout", 0.1, 3600)
+        return await self.store.examining.examine(self.executors, only=only, skip=skip, timeout=timeout)
 
     async def stats(self, *, finished: bool = False) -> Stats:
         """Count the jobs, the pools, and what the collection takes; see `JobManager.stats`."""
