@@ -291,7 +291,7 @@ class AsyncJobManager(Common[Core]):
     async def check(
         self, *, only: Collection[str] = (), skip: Collection[str] = (), timeout: float | None = None
     ) -> Checkup:
-        """Look at server, collection, indexes, jobs and pools for all that may be wrong; see `JobManager.check`."""
+        """Look for all that may be wrong with a deployment; see `JobManager.check`."""
         if timeout is not None:
             check_seconds(timeout, "timeout", 0.1, 3600)
         return await self.store.examining.examine(self.executors, only=only, skip=skip, timeout=timeout)
