@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from jobpool import Executor, JobManager, Limit
+from jobpool import AsyncJobManager, Executor, JobManager, Limit
 from jobpool.checkup import Checkup, Finding
 from jobpool.embedded import EmbeddedMongo
 from jobpool.store.checks import clocks, examining, topology
@@ -627,3 +628,16 @@ def busy(server: EmbeddedMongo, client: MongoClient[Any]) -> Iterator[JobManager
         until(lambda: manager.pools() and manager.find(state="succeeded", limit=1))
         yield manager
     client.drop_database(name)
+
+
+async def _checked(uri: str, database: str) -> Checkup:
+    async with AsyncJobManager(database, uri=uri) as manager:
+        return await manager.check()
+
+
+def test_an_event_loop_finds_the_same(manager: JobManager, jobs: Jobs, server: EmbeddedMongo) -> None:
+    jobs.insert_many([job("1", type=7), held("2", lease_until=now(-300)), job("3")])
+    here = manager.check()
+    there = asyncio.run(_checked(server.uri, jobs.database.name))
+    assert bad(there) == [("documents.pending", "problem"), ("jobs.leases", "problem")]
+    assert [(one.check, one.level) for one in here.findings] == [(one.check, one.level) for one in there.findings]
