@@ -14,7 +14,16 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..awaited import EventLoop, Facade
 from ..conftest import MakeManager
-from . import test_after, test_cancelling, test_create, test_overseeing, test_pauses, test_queries, test_retention
+from . import (
+    test_after,
+    test_again,
+    test_cancelling,
+    test_create,
+    test_overseeing,
+    test_pauses,
+    test_queries,
+    test_retention,
+)
 
 #: Their transactions are those of a blocking client; `test_aio` has them for the other.
 BLOCKING_SESSIONS = {
@@ -27,7 +36,7 @@ BLOCKING_SESSIONS = {
 
 
 #: Fixtures that come along.
-FIXTURES = {"gate", "manager", "overseen", "running"}
+FIXTURES = {"family", "gate", "manager", "overseen", "running", "scene"}
 
 
 def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
@@ -42,6 +51,7 @@ BORROWED = (
     | borrowed(test_after)
     | borrowed(test_queries)
     | borrowed(test_cancelling)
+    | borrowed(test_again)
     | borrowed(test_retention, "purge")
     | borrowed(test_overseeing)
 )
