@@ -92,6 +92,8 @@ class Looker:
         since = before.at if before is not None else self._now() - FIRST
         activity = self._manager.activity(limit=SHOWN, since=since)
         self._before = activity
+        if self.frame is not None and self.frame.trouble is not None:
+            self._count_at = 0.0  # what was counted is old, or could not be
         self._count()
         frame = self.frame = self._frame(activity, before, since)
         self.news.set()

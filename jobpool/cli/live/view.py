@@ -87,7 +87,7 @@ class View:
         frame = self._looker.shown()
         if self._helping or frame is None:
             return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in HELP.splitlines()))
-        lines = header(frame, width)
+        lines = header(frame, width)[: height - 1]
         parts: list[Any] = [_line(line) for line in lines]
         shown = fitted(sections(frame, self._orders[0]), height - len(lines) - 2)
         for section in shown:
