@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+from functools import partial
+from textwrap import dedent
 
 from . import COMMANDS, OK
 
@@ -48,10 +50,13 @@ def manual(name: str) -> str:
     module = module_of(name)
     parts = [
         ("NAME", prose(f"jobpool {name} - {COMMANDS[name].purpose}")),
-        ("SYNOPSIS", _indented(parser.format_usage().removeprefix("usage: "))),
+        (
+            "SYNOPSIS",
+            _indented(re.sub(r"^(usage: | {7})", "", _narrow(parser, 2).format_usage(), flags=re.MULTILINE)),
+        ),
         ("DESCRIPTION", _description(inspect.getdoc(module) or "")),
         ("OPTIONS", _options(parser)),
-        ("EXAMPLES", _indented((parser.epilog or "").removeprefix("examples:").strip("\n"), keep=True)),
+        ("EXAMPLES", _indented(dedent((parser.epilog or "").removeprefix("examples:").strip("\n")))),
         ("ENVIRONMENT", pairs(environment(_named_in(parser) | variables.asked), longest=28)),
         ("EXIT CODES", pairs((str(code), text) for code, text in EXIT_CODES.items())),
     ]
@@ -69,36 +74,47 @@ def _description(text: str) -> str:
     blocks = [re.sub(r"^jobpool [^:]*: ", "", first, flags=re.DOTALL), *re.split(r"\n\s*\n", rest)]
     shown = [block for block in blocks if block.strip()]
     return "\n\n".join(
-        _indented(block, keep=True)
-        if re.search(r"^(\s|\*|-)", block, re.MULTILINE)
-        else prose(block[0].upper() + block[1:])
+        _indented(block) if re.search(r"^(\s|\*|-)", block, re.MULTILINE) else prose(block[0].upper() + block[1:])
         for block in shown
     )
 
 
-def _options(parser: argparse.ArgumentParser) -> str:
+def _options(parser: argparse.ArgumentParser, depth: int = 1) -> str:
     """Return the part of the help that lists arguments and options, and those of actions below."""
     from .overview import prose
     from .parser import subparsers
 
-    whole = argparse.ArgumentParser.format_help(parser)
-    listed = whole.partition("\n\n")[2]  # behind the usage
+    listed = argparse.ArgumentParser.format_help(_narrow(parser, 2 * depth)).partition("\n\n")[
+        2
+    ]  # behind the usage
     if parser.description:
         listed = listed.partition("\n\n")[2]
     if parser.epilog:
         listed = listed.rpartition("\nexamples:")[0]
     alike: dict[str, list[str]] = {}
     for _, inner in subparsers(parser):
-        alike.setdefault(_options(inner), []).append(inner.prog)
-    parts = [_indented(listed.rstrip("\n"), keep=True)]
-    parts += [f"{prose(', '.join(names))}\n{_indented(text, keep=True)}" for text, names in alike.items()]
+        alike.setdefault(_options(inner, depth + 1), []).append(inner.prog)
+    parts = [_indented(listed.rstrip("\n"))]
+    parts += [f"{prose(', '.join(names))}\n{_indented(text)}" for text, names in alike.items()]
     return "\n\n".join(parts)
 
 
-def _indented(text: str, *, keep: bool = False) -> str:
-    lines = text.rstrip().splitlines()
-    return "\n".join(f"  {line if keep else line.strip()}".rstrip() for line in lines)
+def _narrow(parser: argparse.ArgumentParser, indent: int) -> argparse.ArgumentParser:
+    """Have the help of a parser leave room for an indent."""
+    from .overview import width
+    from .parser import Formatter
+
+    parser.formatter_class = partial(Formatter, width=width() - indent)
+    return parser
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.rstrip().splitlines())
 
 
 def _named_in(parser: argparse.ArgumentParser) -> set[str]:
-    return set(re.findall(r"\$JOBPOOL_([A-Z_]+)", parser.format_help()))
+    """Return the variables that the help of a parser names, and of those below it."""
+    from .parser import subparsers
+
+    named = set(re.findall(r"\$JOBPOOL_([A-Z_]+)", parser.format_help()))
+    return named.union(*(_named_in(inner) for _, inner in subparsers(parser)))

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  jobpool import togedo -d shop --from-database shop_js --dry-run    what would come over, and what would not
-  jobpool import togedo -d shop --from-database shop_js    carry it over; repeat it as often as you like
+  jobpool import togedo -d shop --from-database shop_js --dry-run  what would come over, and what would not
+  jobpool import togedo -d shop --from-database shop_js            carry it over; repeat it as often as you like
   jobpool import togedo -d shop --from-database shop_js --active pending --skipped left.ndjson
   jobpool import togedo -d shop --from-uri mongodb://old.example.org/shop_js    from another server
 """

@@ -8,15 +8,10 @@ from typing import Any
 
 
 class Screen:
-    """Lines and tables on stdout, a progress bar on stderr."""
+    """Lines and tables on stdout, a progress bar on stderr. In a pipe it is plain text, and nothing is cut."""
 
     def __init__(self) -> None:
-        try:
-            from rich.console import Console
-        except ImportError:
-            self._console: Any = None
-        else:
-            self._console = Console(highlight=False)
+        self._console = _console()
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -29,9 +24,11 @@ class Screen:
         """Print a table."""
         self.say(f"\n{title}")
         if self._console is None:
-            print("  " + "\t".join(columns))
-            for row in rows:
-                print("  " + "\t".join(map(str, row)))
+            lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+            widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+            for line in lines:
+                cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+                print(f"  {'  '.join(cells)}".rstrip())
             return
         from rich.table import Table
 
@@ -42,14 +39,14 @@ class Screen:
 
     def follow(self, title: str, total: int, done: Callable[[], int], pause: Callable[[], object]) -> None:
         """Show how `done` approaches `total`, calling `pause` between two looks."""
-        if self._console is None or not sys.stderr.isatty():
+        console = _console(stderr=True)
+        if console is None:
             self._follow_plainly(title, total, done, pause)
             return
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with Progress(*columns, console=console) as progress:
             task = progress.add_task(title, total=total)
             while (now := done()) < total:
                 progress.update(task, completed=now)
@@ -66,3 +63,14 @@ class Screen:
                 print(f"{title}: {now} of {total}", file=sys.stderr, flush=True)
             pause()
         print(f"{title}: {total} of {total}", file=sys.stderr, flush=True)
+
+
+def _console(*, stderr: bool = False) -> Any:
+    """Return rich's console if rich is there and a terminal reads it, else None."""
+    if not (sys.stderr if stderr else sys.stdout).isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(stderr=stderr, highlight=False)

@@ -44,7 +44,7 @@ def read(source: Togedo | None = None, **fields: Any) -> Carried:
 def test_a_queued_one_is_pending_and_as_old_as_it_is() -> None:
     one = read()
     assert (one.state, one.attempts, one.created_at, one.request.run_at) == (State.PENDING, 0, BEFORE, BEFORE)
-    assert (one.request.job_id, one.request.max_attempts, one.notes) == ("given", None, {Note.ID_KEPT})
+    assert (one.request.job_id, one.request.max_attempts, one.notes) == ("given", None, frozenset({Note.ID_KEPT}))
 
 
 def test_one_that_is_scheduled_waits() -> None:
