@@ -237,7 +237,7 @@ def test_a_look_that_fails_loses_no_change(make_manager: MakeManager, client: Mo
     manager.create("old", id="one")
     with manager.changes(max_await=AWAIT) as changes:
         manager.cancel("one")
-        with failing(client, "find", 11600), pytest.raises(StoreUnavailable):
+        with failing(client, "find", 262), pytest.raises(StoreUnavailable):
             until(changes.read, "the change that is looked up")
         assert Heard(changes).until("cancelled", "one").type == "old"
 
