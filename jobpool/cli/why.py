@@ -126,8 +126,13 @@ def _show(why: Why, args: argparse.Namespace, *, first: bool) -> None:
     if any(reason.remedy for reason in why.reasons):
         write()
     for reason in why.reasons:
-        if reason.remedy:
-            paragraph(reason.remedy, indent="-> ")  # without a full stop: the last word may be an id to copy
+        if reason.remedy:  # no full stop behind it: the last word may be an id to copy
+            paragraph(_here(reason.remedy, args.manager), indent="-> ")
+
+
+def _here(remedy: str, manager: str | None) -> str:
+    """Return what helps with the manager that the user has named."""
+    return remedy if manager is None else remedy.replace("MODULE:MANAGER", clean(manager))
 
 
 def _facts(reason: Reason, now: datetime) -> None:

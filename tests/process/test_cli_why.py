@@ -34,6 +34,14 @@ def test_the_answer_is_a_sentence_then_facts_then_what_helps(cli: Cli, manager: 
     assert lines[-2:] == ["-> to go on: jobpool resume mail", "-> start one: jobpool worker MODULE:MANAGER"]
 
 
+def test_what_helps_names_the_manager_that_was_given(cli: Cli, manager: JobManager, database: str) -> None:
+    id = manager.create("quick").id
+    named = "tests.process.app:manager"
+    answer = cli("why", id, "-m", named, JOBPOOL_DATABASE="", TEST_DATABASE=database)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1] == f"-> start one: jobpool worker {named}"
+
+
 def test_json_has_codes_texts_remedies_and_facts(cli: Cli, manager: JobManager) -> None:
     id = manager.create("mail", delay=7200).id
     answer = cli("why", id, "--json")
