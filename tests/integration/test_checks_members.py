@@ -47,7 +47,7 @@ def members() -> Iterator[WithArbiter]:
 
 @pytest.fixture
 def manager(members: WithArbiter) -> Iterator[JobManager]:
-    with JobManager("checks", uri=f"{members.uri}&serverSelectionTimeoutMS=500", timeout=5) as manager:
+    with JobManager("checks", uri=f"{members.uri}&serverSelectionTimeoutMS=500", timeout=2) as manager:
         manager.ensure_indexes()
         yield manager
 

@@ -140,8 +140,9 @@ def test_what_works_has_a_majority_of_votes_and_of_data(kinds: list[str], down: 
         (ballot("d", "d", "a"), "warning", "hold no data"),
         (ballot("d", "d", "a", down=1), "problem", "no write is acknowledged"),
         (ballot("d", "d", "d", down=1), "warning", "down no write"),
+        (ballot("d", "l"), "problem", "'1' is down or late"),
     ],
-    ids=["three", "one", "two", "four", "arbiter", "arbiter and one down", "one of three down"],
+    ids=["three", "one", "two", "four", "arbiter", "arbiter and one down", "one of three down", "late"],
 )
 def test_what_is_said_of_a_majority(found: Ballot, level: str, part: str) -> None:
     said = topology.judged(found, "its configuration")

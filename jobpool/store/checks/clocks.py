@@ -20,6 +20,8 @@ from .words import needed, place_of, pools_known
 _NTP = "let NTP keep the clocks"
 #: The longest lease that a pool may ask for is a day.
 LONGEST_LEASE = timedelta(days=1, hours=1)
+#: Seconds in which a secondary that is up has answered.
+ANSWERED_WITHIN = 1.0
 #: Times that each secondary is asked for on average: the driver picks who answers.
 ASKED = 4
 
@@ -50,7 +52,8 @@ async def members(look: Look) -> Sequence[Finding]:
         if len(offsets) == wanted:
             break
         try:
-            host, offset = await _offset_of_one(look)
+            with look.connection.call("hello", timeout=min(ANSWERED_WITHIN, look.timeout), translated=False):
+                host, offset = await _offset_of_one(look)
         except PyMongoError:  # topology.reachable tells of those who do not answer
             break
         offsets[host] = offset

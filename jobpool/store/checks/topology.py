@@ -85,19 +85,17 @@ async def reachable(look: Look) -> Sequence[Finding]:
     down = await _known_down(look)
     while True:
         servers = described(look).server_descriptions().values()
-        silent = {
-            f"{one.address[0]}:{one.address[1]}": one for one in servers if one.server_type_name == "Unknown"
-        }
+        unknown = {f"{one.address[0]}:{one.address[1]}" for one in servers if one.server_type_name == "Unknown"}
+        silent = sorted(unknown - down)  # of those that are down topology.members tells
         if not silent or time.monotonic() > until:
             break
         await look.connection.driver.pause(0.05)
-    silent = {host: one for host, one in silent.items() if host not in down}  # topology.members tells of those
     if silent:
         return [
             warning(
-                f"this machine cannot reach {listed(sorted(silent))}: if it is elected, nothing works here",
+                f"this machine cannot reach {listed(silent)}: if it is elected, nothing works here",
                 "see to names, routes and firewalls between this machine and each member",
-                members=sorted(silent),
+                members=silent,
             )
         ]
     return [ok("this machine reaches each member that it has to", members=len(servers))]
@@ -129,10 +127,10 @@ def judged(ballot: Ballot, source: str) -> Finding:
         "vital": [member.host for member in ballot.vital],
     }
     if not ballot.works():
-        down = [member.host for member in ballot.members if not member.up]
+        away = [member.host for member in ballot.voters if member.holds and (not member.up or member.late)]
         return problem(
-            f"no write is acknowledged: that takes {needed} members with data, and {listed(down)} is down or "
-            "late; jobs are neither created, claimed nor finished",
+            f"no write is acknowledged: that takes {needed} members with data, and {listed(away)} is down "
+            "or late; jobs are neither created, claimed nor finished",
             "bring that member back; if it is lost, take its vote away (rs.reconfig, votes: 0)",
             **facts,
         )
