@@ -11,7 +11,7 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from jobpool import JobManager, State
+from jobpool import Executor, JobManager, Limit, State
 from jobpool.errors import InvalidConfiguration, StoreUnavailable
 from jobpool.importing import Imported, Skipped, Togedo
 from jobpool.store import importing
@@ -241,3 +241,19 @@ def test_a_source_that_is_not_there_is_refused_and_nothing_made(
     with pytest.raises(InvalidConfiguration, match=r"there is no collection nowhere\.jobs to import from"):
         manager.import_jobs(Togedo(), database="nowhere")
     assert client[database].list_collection_names() == []
+
+
+def test_a_rule_of_an_executor_that_refuses_a_job_stops_no_other(
+    make_manager: MakeManager, source: Jobs, jobs: Jobs
+) -> None:
+    """Whose a job is the executor says; of data of another shape it cannot."""
+    limited = Executor(lambda data: None, key=lambda data: data["user"], key_limit=Limit(running=1))
+    manager = make_manager(executors={"mail": limited})
+    source.insert_many(
+        [document("a", data={"user": "ann"}), document("b", data=[]), document("c", "done", data=[])]
+    )
+    skipped: list[Skipped] = []
+    report = carry(manager, source, on_skipped=skipped.append)
+    assert [one.id for one in skipped] == ["'b'"]
+    assert (report.inserted, report.problems) == (2, {"data": 1})
+    assert manager.get("a").key == "ann"
