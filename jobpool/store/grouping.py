@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import DESCENDING
@@ -18,6 +18,8 @@ from .indexes import FAILED_INDEX
 #: Failed jobs of one statement: their documents are read, a second for all of these on a slow machine.
 ROUND = 50_000
 
+#: Before all others.
+FIRST = datetime.min.replace(tzinfo=UTC)
 _FAILED: Document = {"state": State.FAILED.value}
 
 
@@ -73,7 +75,7 @@ class Grouping:
         sums: dict[tuple[str, str, str], _Sum] = {}
         async for wanted in self._rounds(types, since, until):
             with self._connection.call("find", what="grouping failed jobs"):
-                rows = [{"$match": wanted}, _GROUP]
+                rows = [{"$match": {**wanted, "_id": {"$type": "string"}}}, _GROUP]
                 cursor = await self._call(self._jobs.aggregate, rows, hint=FAILED_INDEX, allowDiskUse=True)
                 _add(sums, await self._call(cursor.to_list))
         largest = sorted(sums.items(), key=lambda item: (-item[1].count, item[0]))[:limit]
@@ -133,10 +135,9 @@ class Grouping:
 
 
 def _between(since: datetime | None, until: datetime | None) -> Document:
-    """Return the condition on when jobs failed."""
-    bounds = {"$gte": since, "$lt": until}
-    found = {operator: instant for operator, instant in bounds.items() if instant is not None}
-    return {"finished_at": found} if found else {}
+    """Return the condition on when jobs failed; what is no instant, which somebody else wrote, is in no bounds."""
+    after: Document = {"$gte": since or FIRST}
+    return {"finished_at": after if until is None else {**after, "$lt": until}}
 
 
 def _add(sums: dict[tuple[str, str, str], _Sum], rows: Iterable[Document]) -> None:
