@@ -105,7 +105,7 @@ def _facts(name: str, stats: Stats) -> list[tuple[str, object]]:
 def _suggested(stats: Stats) -> str:
     number = stats.suggested_pools
     unknown = any(part.due and part.run_seconds is None and not part.paused for part in stats.types.values())
-    guess = "; nobody alive has run some of the types, which count a thread for each job" if unknown else ""
+    guess = "; types that nobody alive has run count a thread per job" if unknown else ""
     return f"{count(number)} pool{'' if number == 1 else 's'} to work off what is due within a minute{guess}"
 
 

@@ -128,7 +128,7 @@ def test_types_show_who_runs_them_and_what_nobody_runs(cli: Cli, shop: JobManage
     answer = cli("types")
     rows = {row[0]: row for row in answer.rows}
     assert answer.code == 0
-    assert rows["letter"][3:7] == ["0", "1", "3", "paused"]
+    assert rows["letter"][3:7] == ["0", "paused", "1", "3"]
     assert "5 at once, 10 per 1s" in answer.out
     assert "nobody runs it" in answer.out
     assert answer.err == "jobpool: 1 job due that no pool alive runs, of 1 type: 'orphan'\n"
