@@ -18,7 +18,7 @@ _LIST = "listCollections on the database (the role read)"
 async def exists(look: Look) -> Sequence[Finding]:
     """Is it there?"""
     names = await look.connection.driver.call(
-        look.jobs.database.list_collection_names, filter={"name": look.jobs.name}
+        look.jobs.database.list_collection_names, filter={"name": look.jobs.name}, authorizedCollections=True
     )
     name = shown(look.jobs.full_name)
     if names:
