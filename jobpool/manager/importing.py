@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import InvalidJob
 from ..importing import Carried, Imported, Left, Note, Skipped, Source, Unfit, as_far_as_readable
 from ..job import State
 from ..names import shown
@@ -125,21 +124,17 @@ class _Course:
         """Carry a page over."""
         now = await self._store.now()
         now -= timedelta(microseconds=now.microsecond % 1000)
-        documents: dict[bytes, dict[str, Any]] = {}
-        pairs = []
-        for raw in page:
-            one = self._read(raw, now)
-            if one is not None and (document := self._document(raw, one, now)) is not None:
-                documents[raw] = document
-                pairs.append((raw, one))
+        pairs = [(raw, one) for raw in page if (one := self._read(raw, now)) is not None]
         if not pairs:
             return
-        marks = [documents[raw][MARK] for raw, _ in pairs]
+        marks = [self._mark(one) for _, one in pairs]
         ids = [one.request.job_id for _, one in pairs]
         before = await self._store.importing.present(ids)
-        # Of two with the same id the first counts; the second is then told from it by its mark.
-        new = {id: documents[raw] for id, (raw, _) in zip(reversed(ids), reversed(pairs), strict=True)}
-        new = {id: document for id, document in new.items() if id not in before}
+        new = {
+            id: imported_document(one, mark, now, self._manager.executors)
+            for id, mark, (_, one) in zip(reversed(ids), reversed(marks), reversed(pairs), strict=True)
+            if id not in before
+        }
         if self._report.dry_run:
             after = {id: {"state": document["state"], MARK: document[MARK]} for id, document in new.items()}
             after |= before
@@ -197,14 +192,6 @@ class _Course:
         if self._on_skipped is not None:
             id = shown((document or {}).get("_id"))
             self._on_skipped(Skipped(id, status, problem, why, carried, document))
-
-    def _document(self, raw: bytes, one: Carried, now: datetime) -> dict[str, Any] | None:
-        """Return what is stored of a job; None if a rule of its executor refuses it, which is counted then."""
-        try:
-            return imported_document(one, self._mark(one), now, self._manager.executors)
-        except InvalidJob as error:  # a key that the user's function makes of its data
-            self._skip(as_far_as_readable(raw), one.status, "data", str(error))
-            return None
 
     def _mark(self, one: Carried) -> dict[str, Any]:
         """Return the mark of a job that is imported: by it the next import knows it."""

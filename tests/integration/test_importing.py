@@ -243,17 +243,11 @@ def test_a_source_that_is_not_there_is_refused_and_nothing_made(
     assert client[database].list_collection_names() == []
 
 
-def test_a_rule_of_an_executor_that_refuses_a_job_stops_no_other(
-    make_manager: MakeManager, source: Jobs, jobs: Jobs
-) -> None:
-    """Whose a job is the executor says; of data of another shape it cannot."""
+def test_what_waits_has_the_key_that_its_executor_gives_it(make_manager: MakeManager, source: Jobs) -> None:
     limited = Executor(lambda data: None, key=lambda data: data["user"], key_limit=Limit(running=1))
     manager = make_manager(executors={"mail": limited})
     source.insert_many(
         [document("a", data={"user": "ann"}), document("b", data=[]), document("c", "done", data=[])]
     )
-    skipped: list[Skipped] = []
-    report = carry(manager, source, on_skipped=skipped.append)
-    assert [one.id for one in skipped] == ["'b'"]
-    assert (report.inserted, report.problems) == (2, {"data": 1})
-    assert manager.get("a").key == "ann"
+    assert carry(manager, source).inserted == 3
+    assert [manager.get(id).key for id in "abc"] == ["ann", "", None]
