@@ -43,8 +43,9 @@ class Outcome:
     def told(self, *, dry: bool = False) -> str:
         """Return it in words."""
         parts = [f"{jobs(self.created)} would be created" if dry else f"{jobs(self.created)} created"]
-        if self.duplicates > self.revived:
-            parts.append(f"{count(self.duplicates - self.revived)} {'are' if dry else 'were'} there already")
+        if (met := self.duplicates - self.revived) > 0:
+            verb = ("is" if met == 1 else "are") if dry else ("was" if met == 1 else "were")
+            parts.append(f"{count(met)} {verb} there already")
         if self.revived:
             parts.append(f"{count(self.revived)} revived")
         if self.dropped:
@@ -195,7 +196,11 @@ class Sending:
             if outcome.lines
             else "nothing is done"
         )
-        doubt = "" if untouched else f", lines {count(batch[0].number or 0)} to {count(batch[-1].number or 0)} in doubt"
+        doubt = (
+            ""
+            if untouched
+            else f", lines {count(batch[0].number or 0)} to {count(batch[-1].number or 0)} in doubt"
+        )
         say(f"{done}{doubt}; the same command again goes on, as equal work is done once")
 
 
