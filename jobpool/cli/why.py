@@ -121,8 +121,9 @@ def _show(why: Why, args: argparse.Namespace, *, first: bool) -> None:
     paragraph(f"{why.id} ({why.type}, {why.state}): {why.text}.", bold=True)
     for reason in why.reasons[1:]:
         paragraph(f"also: {reason.text}.")
+    told: set[tuple[str, str]] = set()
     for reason in why.reasons:
-        _facts(reason, why.at)
+        _facts(reason, why.at, told)
     if any(reason.remedy for reason in why.reasons):
         write()
     for reason in why.reasons:
@@ -135,9 +136,11 @@ def _here(remedy: str, manager: str | None) -> str:
     return remedy if manager is None else remedy.replace("MODULE:MANAGER", clean(manager))
 
 
-def _facts(reason: Reason, now: datetime) -> None:
-    """Write facts: what is one value each, then tables."""
-    single = [(name.replace("_", " "), _value(value, now)) for name, value in _single(reason.facts)]
+def _facts(reason: Reason, now: datetime, told: set[tuple[str, str]]) -> None:
+    """Write facts that have not been told: what is one value each, then tables."""
+    pairs = [(name.replace("_", " "), _value(value, now)) for name, value in _single(reason.facts)]
+    single = [pair for pair in pairs if pair not in told]
+    told.update(single)
     if single:
         write()
         fields(single)

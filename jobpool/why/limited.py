@@ -11,7 +11,7 @@ from ..limits import Limit
 from ..names import LISTED, shown
 from ..phrases import duration
 from .answer import Reason
-from .phrasing import holder_facts
+from .phrasing import holder_facts, of_job
 from .situation import Bound, Situation, Usage
 
 #: Less than this is no wait (seconds).
@@ -77,7 +77,7 @@ def _full(situation: Situation, usage: Usage, most: int) -> Reason:
     over = [one for one in holders if one.lease_until is not None and situation.since(one.lease_until) > 0]
     text = f"the limit of {_whose(usage.bound)}, {most:,} at once, is reached"
     if holders:
-        some = ", ".join(shown(one.id, LISTED) for one in holders[:3])
+        some = ", ".join(of_job(one.id) for one in holders[:3])
         text += f": {'job' if held == 1 else 'jobs'} {some}{'' if held <= 3 else f' and {held - 3:,} more'} "
         text += "holds the place" if held == 1 else "hold the places"
     if over:

@@ -13,7 +13,7 @@ from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, attempt_of, expires
 from .limited import gate_locked, limits, unkeyed
-from .phrasing import MOST, holder_facts, names, place, pool_facts, several
+from .phrasing import MOST, holder_facts, names, of_job, place, pool_facts, several
 from .situation import Situation
 
 #: Seconds after which a due job that nothing holds up should have been taken: pools look once a second if nobody
@@ -307,7 +307,7 @@ def busy(situation: Situation) -> Reason | None:
         facts["longest"] = holder_facts(situation, held)
         assert first.started_at is not None
         ran = duration(situation.since(first.started_at))
-        longest = f"; job {shown(first.id, LISTED)} of type {shown(first.type, LISTED)} has run for {ran}"
+        longest = f"; job {of_job(first.id)} of type {shown(first.type, LISTED)} has run for {ran}"
     of = "pool that runs" if len(pools) == 1 else f"{len(pools)} pools that run"
     text = f"all {several(threads, 'thread')} of the {of} its type are taken{longest}"
     return Reason("busy", text, "wait until one is free, or have more threads or pools", facts)

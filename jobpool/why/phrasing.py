@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -11,6 +12,9 @@ from ..names import LISTED, shown
 from ..phrases import duration, moment
 from .situation import Holding, Situation
 
+#: The default id of a job, and how much of it a sentence has.
+_HASH = re.compile(r"v1:[0-9a-f]{64}")
+BEGINNING = len("v1:") + 12
 #: Of a list in facts.
 MOST = 10
 
@@ -24,6 +28,11 @@ def names(some: Collection[str], most: int = 3) -> str:
     """Return some names, and how many others there are."""
     first = ", ".join(shown(name, LISTED) for name in islice(some, most))
     return first if len(some) <= most else f"{first} and {len(some) - most:,} more"
+
+
+def of_job(id: str) -> str:
+    """Return an id; of one that is a hash the beginning, by which commands find it. Facts have it whole."""
+    return shown(f"{id[:BEGINNING]}...") if _HASH.fullmatch(id) else shown(id, LISTED)
 
 
 def past(situation: Situation, name: str) -> str:

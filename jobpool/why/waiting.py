@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..job import FINAL
-from ..names import LISTED, shown
 from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, expires
 from .pending import nobody, not_due, paused
-from .phrasing import MOST, names, several
+from .phrasing import MOST, of_job, several
 from .situation import Other, Situation
 
 #: Seconds after which pools link a job whose creator died; see `store.linking`.
@@ -69,7 +68,7 @@ def _waits(situation: Situation, ids: list[str]) -> Reason:
     of = f" of {len(all_after):,}" if len(all_after) > len(ids) else ""
     text = f"it waits for {several(len(ids), 'job')}{of} to end: {counts}{some}"
     if len(open_ones) == 1:
-        text = f"it waits for job {shown(open_ones[0].id, LISTED)} to end, which is {open_ones[0].state}"
+        text = f"it waits for job {of_job(open_ones[0].id)} to end, which is {open_ones[0].state}"
     first = open_ones[0].id if open_ones else ids[-1]
     return Reason("waits_for", text, f"see what holds that up: jobpool why {argument(first)}", facts)
 
@@ -77,7 +76,8 @@ def _waits(situation: Situation, ids: list[str]) -> Reason:
 def _all_ended(situation: Situation, others: tuple[Other, ...], facts: dict[str, object]) -> Reason:
     ill = [other for other in others if other.state != "succeeded"]
     fails = ill and facts["on_failure"] == "fail"
-    then = f"it fails then, as {names([other.id for other in ill])} did not succeed" if fails else "it is due then"
+    some = ", ".join(of_job(other.id) for other in ill[:3]) + (" and others" if len(ill) > 3 else "")
+    then = f"it fails then, as {some} did not succeed" if fails else "it is due then"
     facts["pools_alive"] = len(situation.alive)
     if situation.alive:
         return Reason(
