@@ -1,25 +1,19 @@
-"""Pending jobs: not due yet, paused, of a type that nobody runs, behind others."""
+"""Pending jobs: what is wrong with them, not due yet, paused; what pools do for the others is in `pools`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
-from ..backlog import AlivePool
 from ..names import LISTED, shown
 from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, attempt_of, expires
 from .limited import gate_locked, limits, unkeyed
-from .phrasing import MOST, holder_facts, names, of_job, place, pool_facts, several
+from .phrasing import pool_facts
+from .pools import behind, busy, nobody, nothing
 from .situation import Situation
-
-#: Seconds after which a due job that nothing holds up should have been taken: pools look once a second if nobody
-#: wakes them.
-SOON = 5.0
-_WORKER = "jobpool worker MODULE:MANAGER"
 
 
 def pending(situation: Situation) -> Iterator[Reason]:
@@ -52,7 +46,7 @@ def _of_its_pools(situation: Situation) -> Iterator[Reason]:
     found += [reason for reason in (behind(situation), busy(situation)) if reason is not None]
     yield from found
     if not found:
-        yield gate_locked(situation) or _nothing(situation)
+        yield gate_locked(situation) or nothing(situation)
 
 
 def malformed(situation: Situation) -> Reason | None:
@@ -192,162 +186,3 @@ def paused(situation: Situation) -> Reason | None:
         {"type": scope, "everything": situation.paused.everything is not None, "since": pause.since}
         | {"reason": pause.reason},
     )
-
-
-def nobody(situation: Situation) -> Reason | None:
-    """No pool would take it, now or later."""
-    if situation.serving:
-        return None
-    if situation.knowing:
-        return _draining(situation)
-    type = shown(situation.type, LISTED)
-    died = [pool for pool in situation.pools if not pool.alive and situation.type in pool.types]
-    facts: dict[str, Any] = {"pools": pool_facts(situation.alive), "died": pool_facts(died)}
-    if not situation.alive:
-        seen = max((pool.seen_at for pool in situation.pools if pool.seen_at is not None), default=None)
-        last = "" if seen is None else f"; the last was heard of {duration(situation.since(seen))} ago"
-        facts["last_seen_at"] = seen
-        return Reason(
-            "no_executor",
-            f"no pool is alive, so nobody runs jobs of type {type}{last}",
-            f"start one: {_WORKER}",
-            facts,
-        )
-    known = sorted({type for pool in situation.alive for type in pool.types})
-    similar = facts["similar"] = get_close_matches(situation.type, known, cutoff=0.7)
-    others = names(known) if known else "nothing"
-    text = f"none of the {len(situation.alive)} pools alive runs type {type}: they run {others}"
-    if len(situation.alive) == 1:
-        text = f"the only pool alive does not run type {type}: it runs {others}"
-    remedy = f"start a pool with an executor for {type}: {_WORKER}"
-    if similar:
-        remedy = f"is it a typing error for {names(similar)}? else {remedy}"
-    elif died:
-        seen = died[0].seen_at
-        ago = "" if seen is None else f" and was heard of last {duration(situation.since(seen))} ago"
-        remedy = f"{place(died[0])} ran it{ago}; {remedy}"
-    return Reason("no_executor", text, remedy, facts)
-
-
-def _draining(situation: Situation) -> Reason:
-    pools = situation.knowing
-    one = len(pools) == 1
-    return Reason(
-        "draining",
-        f"{'the only pool that runs' if one else f'all {len(pools)} pools that run'} its type "
-        f"{'is' if one else 'are'} draining, and {'claims' if one else 'claim'} no more: "
-        f"{place(pools[0])}{'' if one else ' and others'}",
-        f"start another pool, if none is about to come: {_WORKER}",
-        {"pools": pool_facts(pools)},
-    )
-
-
-def behind(situation: Situation) -> Reason | None:
-    """Others come first."""
-    ahead = situation.ahead
-    if ahead is None or not ahead.jobs:
-        return None
-    rate = _rate(situation)
-    seconds = ahead.jobs / rate if rate else None
-    number = f"{'more than ' if ahead.more else ''}{several(ahead.jobs, 'due job')}"
-    verb = "comes" if ahead.jobs == 1 and not ahead.more else "come"
-    of_key = (
-        "" if ahead.key is None else f" of its key {shown(ahead.key, LISTED)}" if ahead.key else " of its type"
-    )
-    text = f"{number}{of_key} {verb} before it, of higher priority or due earlier"
-    if seconds is not None and rate is not None:
-        least = "at least " if ahead.more else "about "
-        text += f"; at {rate:,.3g} a second, as of late, that takes {least}{duration(seconds)}"
-    return Reason(
-        "behind",
-        text,
-        "wait, or have more pools or threads, or give it a higher priority when it is created",
-        {
-            "ahead": ahead.jobs,
-            "more": ahead.more,
-            "types": list(ahead.types[:MOST]),
-            "key": ahead.key,
-            "per_second": rate,
-            "seconds": seconds,
-            "pools_alive": len(situation.serving),
-            "threads": sum(pool.threads for pool in situation.serving),
-        },
-    )
-
-
-def _rate(situation: Situation) -> float | None:
-    """Return how many of the jobs before it, and it itself, are run in a second, as far as pools say."""
-    ahead = situation.ahead
-    types = (situation.type,) if ahead is None or ahead.key is not None else ahead.types
-    rates = [pool.rates[type].per_second for pool in situation.serving for type in types if type in pool.rates]
-    bounds = [
-        usage.bound.rate.rate / usage.bound.rate.per
-        for usage in situation.limits
-        if usage.bound.rate is not None and usage.bound.rate.rate is not None
-    ]
-    if sum(rates) == 0:
-        return min(bounds, default=None)
-    return min([sum(rates), *bounds])
-
-
-def busy(situation: Situation) -> Reason | None:
-    """No thread is free for it."""
-    pools = situation.serving
-    threads = sum(pool.threads for pool in pools)
-    running = _running_in(situation, pools)
-    if running < threads:
-        return None
-    facts: dict[str, Any] = {"threads": threads, "running": running, "pools": pool_facts(pools)}
-    longest = ""
-    held = [job for job in (situation.held.jobs if situation.held else ()) if job.started_at is not None]
-    held = [job for job in held if any(_is_of(job.pool_id, job.pool, pool) for pool in pools)]
-    if held:
-        held.sort(key=lambda job: (job.started_at is None, job.started_at))
-        first = held[0]
-        facts["longest"] = holder_facts(situation, held)
-        assert first.started_at is not None
-        ran = duration(situation.since(first.started_at))
-        longest = f"; job {of_job(first.id)} of type {shown(first.type, LISTED)} has run for {ran}"
-    of = "pool that runs" if len(pools) == 1 else f"{len(pools)} pools that run"
-    text = f"all {several(threads, 'thread')} of the {of} its type are taken{longest}"
-    return Reason("busy", text, "wait until one is free, or have more threads or pools", facts)
-
-
-def _running_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
-    """Return how many jobs run in these pools now; by their own word, which is older, if they are too many."""
-    held = situation.held
-    if held is None or not held.complete:
-        return sum(pool.busy or 0 for pool in pools)
-    return sum(
-        any(_is_of(job.pool_id, job.pool, pool) for pool in pools) for job in held.jobs if job.state == "running"
-    )
-
-
-def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:
-    return pool.id == id if id is not None and pool.version is not None else pool.name == name
-
-
-def _nothing(situation: Situation) -> Reason:
-    """Nothing holds it up that can be seen."""
-    run_at = situation.instant("run_at")
-    since = 0.0 if run_at is None else max(0.0, situation.since(run_at))
-    pools = situation.serving
-    heard = min((situation.since(pool.seen_at) for pool in pools if pool.seen_at is not None), default=None)
-    facts = {"run_at": run_at, "due_for": since, "heard_of": heard, "pools": pool_facts(pools)}
-    by = f"{several(len(pools), 'pool')} with {several(sum(pool.threads for pool in pools), 'thread')}"
-    if since < SOON:
-        text = f"nothing holds it up: it has been due for {duration(since)}, and {by} should take it now"
-        return Reason("just_due", text, "ask again in a moment", facts)
-    text = (
-        f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, "
-        f"and {by} {'runs' if len(pools) == 1 else 'run'} its type"
-    )
-    if heard is not None:
-        text += f", {'' if len(pools) == 1 else 'one of them '}heard of last {duration(max(0.0, heard))} ago"
-    remedy = (
-        "see whether these pools live and reach MongoDB: their /readyz, their logs. An open transaction may have "
-        "written the job: MongoDB ends one after its transactionLifetimeLimitSeconds, a minute mostly"
-    )
-    if any(pool.version is None for pool in pools):
-        remedy += ". Pools of older versions do not tell what limits they heed"
-    return Reason("unclear", text, remedy, facts)

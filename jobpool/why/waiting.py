@@ -9,8 +9,9 @@ from ..job import FINAL
 from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, expires
-from .pending import nobody, not_due, paused
+from .pending import not_due, paused
 from .phrasing import MOST, of_job, several
+from .pools import nobody
 from .situation import Other, Situation
 
 #: Seconds after which pools link a job whose creator died; see `store.linking`.
