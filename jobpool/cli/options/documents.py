@@ -58,12 +58,13 @@ class Source:
         self.read = 0
         self.size: int | None = None
         self._inline: bytes | None = None
+        self._ours = False
         if given == "-":
-            self.name, self._file = "stdin", sys.stdin.fileno()
+            self.name, self._file = "stdin", _stdin()
             if sys.stdin.isatty():
                 print("reading the data from this terminal; Ctrl-D ends them", file=sys.stderr)
         elif given.startswith("@"):
-            self.name, self._file = given[1:], _opened(given[1:])
+            self.name, self._file, self._ours = given[1:], _opened(given[1:]), True
         else:
             self.name, self._inline = "--data", given.encode(errors="surrogateescape")
             return
@@ -148,8 +149,16 @@ class Source:
                 self.read += len(chunk)
                 yield chunk
         finally:
-            if self._file != sys.stdin.fileno():
+            if self._ours:
                 os.close(self._file)
+
+
+def _stdin() -> int:
+    from ...errors import InvalidConfiguration
+
+    if sys.stdin is None:  # of a process that was started with it closed
+        raise InvalidConfiguration("there is no stdin to read the data from")
+    return sys.stdin.fileno()
 
 
 def _opened(path: str) -> int:
