@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"jobpool: {error}; nothing was written, --force overwrites", file=sys.stderr)
         return FAILED
     except OSError as error:
-        print(f"jobpool: cannot write to {args.directory}: {error}", file=sys.stderr)
+        print(f"jobpool: cannot write to {args.directory}: {error.strerror}", file=sys.stderr)
         return FAILED
     for name in written:
         print(args.directory / name)

@@ -17,6 +17,7 @@ from . import COMMANDS, USAGE
 
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)$", re.DOTALL)
 _UNKNOWN = "unrecognized arguments: "
+_REQUIRED = "the following arguments are required"
 
 
 class Formatter(argparse.HelpFormatter):
@@ -42,6 +43,8 @@ class Parser(argparse.ArgumentParser):
             command, message = self._unknown(message.removeprefix(_UNKNOWN), command)
         elif found := _CHOICE.search(message):
             message += meant(found["given"], re.findall(r"[\w-]+", found["known"]))
+        elif message.startswith(_REQUIRED) and (known := [name for name, _ in subparsers(self)]):
+            message += f", one of {', '.join(known)}"
         where = f"{command}: " if command else ""
         see = f"jobpool {command} --help" if command else "jobpool --help"
         said = " ".join(message.split())

@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        (("import",), 2, "required: SOURCE; see jobpool import --help"),
+        (("import",), 2, "required: SOURCE, one of togedo; see jobpool import --help"),
         (("import", "celary"), 2, "invalid choice: 'celary'"),
         (("import", "togedo"), 2, "name the database to import from: --from-database NAME"),
         (("import", "togedo", "--from-database", "nowhere"), 2, "there is no collection nowhere.jobs to import"),
