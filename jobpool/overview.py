@@ -191,6 +191,8 @@ class Activity:
         at: When it was looked (server time).
         server: Who answered, ``host:port``.
         replica_set: The name of its replica set; None of a standalone or a mongos.
+        members: How many members that has, by the word of who answered, arbiters included; 1 of none.
+        unreachable: Those of them, ``host:port``, that this process could not reach lately.
         documents: How many jobs there are, whatever their state, as MongoDB keeps count.
         failed: How many failed for good since the instant asked for; None if none was.
         pools: Those alive.
@@ -203,6 +205,8 @@ class Activity:
     at: datetime
     server: str
     replica_set: str | None
+    members: int
+    unreachable: tuple[str, ...]
     documents: int
     failed: int | None
     pools: tuple[AlivePool, ...] = field(repr=False)

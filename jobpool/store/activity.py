@@ -83,6 +83,8 @@ class Overseeing:
                 at=now,
                 server=str(hello.get("me") or _address(self._connection)),
                 replica_set=hello.get("setName"),
+                members=max(1, sum(len(hello.get(kind, ())) for kind in ("hosts", "passives", "arbiters"))),
+                unreachable=_unreachable(self._connection),
                 documents=await self._call(self._jobs.estimated_document_count),
                 failed=None if since is None else await self._failed_since(since, now),
                 pools=await self._presence.alive(),
@@ -260,3 +262,12 @@ def _address(connection: Connection) -> str:
     """Return who takes the writes, of a server that does not say its name."""
     known: Any = connection.client.topology_description.server_descriptions().values()
     return next((f"{server.address[0]}:{server.address[1]}" for server in known if server.is_writable), "")
+
+
+def _unreachable(connection: Connection) -> tuple[str, ...]:
+    """Return the servers that the driver knows of and could not reach when it looked last; nobody is asked."""
+    known: Any = connection.client.topology_description.server_descriptions().values()
+    lost = [
+        server.address for server in known if server.server_type_name == "Unknown" and server.error is not None
+    ]
+    return tuple(sorted(f"{host}:{port}" for host, port in lost))

@@ -201,6 +201,7 @@ def test_activity_knows_the_server(overseen: JobManager) -> None:
     found = overseen.activity()
     assert (found.replica_set, found.documents, bool(found.paused.everything)) == ("jobpool", 1, True)
     assert found.server.startswith("127.0.0.1:")
+    assert (found.members, found.unreachable) == (1, ())
     assert (found.pools, found.held, found.running, found.failures) == ((), (), (), ())
 
 

@@ -23,7 +23,19 @@ from .cli import Cli
 #: Into the other screen, and back; the cursor is shown again.
 ENTER, LEAVE, CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 KEYS = {
-    *("collection", "at", "server", "replica_set", "documents", "pools_alive", "threads", "busy", "rates"),
+    *(
+        "collection",
+        "at",
+        "server",
+        "replica_set",
+        "members",
+        "unreachable",
+        "documents",
+        "pools_alive",
+        "threads",
+        "busy",
+        "rates",
+    ),
     *("counted_at", "types", "pools", "running", "failures", "paused", "trouble", "trouble_since", "uncounted"),
 }
 

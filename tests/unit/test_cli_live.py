@@ -26,7 +26,7 @@ def at(seconds: float) -> datetime:
 
 def activity(seconds: float, documents: int, failed: int | None = 0, **options: Any) -> Activity:
     given: dict[str, Any] = {"pools": (), "held": (), "running": (), "failures": (), "paused": Paused(), **options}
-    return Activity(at(seconds), "h:1", "rs", documents, failed, **given)
+    return Activity(at(seconds), "h:1", "rs", 1, (), documents, failed, **given)
 
 
 def count(seconds: float, due: int) -> Backlog:
@@ -39,6 +39,8 @@ def frame(**options: Any) -> Frame:
         "at": NOW,
         "server": "h:1",
         "replica_set": "rs",
+        "members": 1,
+        "unreachable": (),
         "documents": 1234,
         "pools_alive": 1,
         "threads": 4,
@@ -131,12 +133,15 @@ def test_the_header_says_what_is_wrong_with_all_of_it() -> None:
         trouble_since=at(-5),
         uncounted="it took too long",
         counted_at=at(-9),
+        members=3,
+        unreachable=("g:1", "g:2"),
     )
     lines = header(told, 100, now=NOW)
     assert lines == [
-        "12:00:00Z  shop.jobs  rs h:1",
+        "12:00:00Z  shop.jobs  rs h:1  3 members",
         "1 pool  2 of 4 threads busy  1,234 jobs +5/s  counted 9s ago",
         "ended 4/s  failed 0/s  backlog -2/s",
+        "UNREACHABLE: g:1, g:2",
         "PAUSED: every type (5m ago)",
         "NOT COUNTED: it took too long",
         "NO ANSWER for 5s, since 11:59:55Z: nobody\\x1b[2J answers",

@@ -90,8 +90,10 @@ def header(frame: Frame, width: int, *, words: bool = False, now: datetime | Non
         words: Say as well what each rate is.
         now: By this machine's clock; now if None.
     """
-    where = f"{frame.replica_set} {frame.server}" if frame.replica_set else f"standalone {frame.server}"
-    parts = [f"{frame.at.astimezone(UTC):%H:%M:%SZ}", clean(frame.collection), clean(where.strip())]
+    where = f"{frame.replica_set or 'standalone'} {frame.server}".strip()
+    parts = [f"{frame.at.astimezone(UTC):%H:%M:%SZ}", clean(frame.collection), clean(where)]
+    if frame.members > 1:
+        parts.append(f"{frame.members} members")
     lines = flowed(parts, width)
     load = [
         f"{count(frame.pools_alive)} pool{'' if frame.pools_alive == 1 else 's'}",
@@ -102,7 +104,9 @@ def header(frame: Frame, width: int, *, words: bool = False, now: datetime | Non
         load.append(f"counted {duration((frame.at - frame.counted_at).total_seconds())} ago")
     lines += flowed(load, width)
     lines += flowed(_rates(frame, words=words), width)
-    lines += [line for line in (_paused(frame), _uncounted(frame), _trouble(frame, now)) if line]
+    lines += [
+        line for line in (_unreachable(frame), _paused(frame), _uncounted(frame), _trouble(frame, now)) if line
+    ]
     return lines
 
 
@@ -123,6 +127,10 @@ def _rate(per_second: float | None) -> str:
 
 def _signed(per_second: float | None) -> str:
     return f"+{rate(per_second)}" if per_second and per_second > 0 else _rate(per_second)
+
+
+def _unreachable(frame: Frame) -> str:
+    return f"UNREACHABLE: {clean(', '.join(frame.unreachable))}" if frame.unreachable else ""
 
 
 def _paused(frame: Frame) -> str:

@@ -83,7 +83,7 @@ class Frame:
     Attributes:
         collection: The jobs'.
         at: When it was looked (server time).
-        server, replica_set: Who answered; see `Activity`.
+        server, replica_set, members, unreachable: Who answered, and the others; see `Activity`.
         documents: How many jobs there are, whatever their state.
         pools_alive, threads, busy: Pools, their threads, and the jobs that run.
         rates: How fast things move.
@@ -102,6 +102,8 @@ class Frame:
     at: datetime
     server: str
     replica_set: str | None
+    members: int
+    unreachable: tuple[str, ...]
     documents: int
     pools_alive: int
     threads: int

@@ -150,6 +150,8 @@ class Looker:
             at=activity.at,
             server=activity.server,
             replica_set=activity.replica_set,
+            members=activity.members,
+            unreachable=activity.unreachable,
             documents=activity.documents,
             pools_alive=len(activity.pools),
             threads=sum(pool.threads for pool in activity.pools),

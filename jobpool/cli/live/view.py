@@ -129,5 +129,5 @@ class View:
 def _line(text: str) -> Any:
     from rich.text import Text
 
-    loud = text.startswith(("PAUSED", "NO ANSWER", "NOT COUNTED"))
+    loud = text.startswith(("UNREACHABLE", "PAUSED", "NO ANSWER", "NOT COUNTED"))
     return Text(text, style="bold red" if loud else "", no_wrap=True, overflow="ellipsis")
