@@ -110,6 +110,7 @@ POOLS = st.builds(
     id=st.one_of(st.none(), NAMES),
     since=st.one_of(st.none(), INSTANTS),
     seen_at=st.one_of(st.none(), INSTANTS),
+    fresh_until=st.one_of(st.none(), INSTANTS),
     alive=st.booleans(),
     version=st.one_of(st.none(), NAMES),
     state=st.sampled_from([None, "running", "draining", "?"]),
@@ -286,6 +287,10 @@ def test_nothing_holds_it_up() -> None:
     )
     unclear = first(job(), MAIL)
     assert "it has been due for 1m, it is the next, and 1 pool with 4 threads runs its type" in unclear.text
+    assert unclear.text.endswith("1 pool with 4 threads runs its type, heard of last 3s ago")
+    late = first(job(), pool("mail", seen_at=ago(18), fresh_until=ago(-17)))
+    assert late.text.endswith("heard of last 18s ago; it should have spoken since then, and may be dead")
+    assert (unclear.facts["late"], late.facts["late"]) == (False, True)
     assert "older versions" not in unclear.remedy
     assert "older versions" in first(job(), pool("mail", version=None)).remedy
 
