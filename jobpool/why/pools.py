@@ -152,7 +152,7 @@ def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:
 
 
 def _late(situation: Situation, pool: AlivePool) -> bool:
-    """Say whether a pool should have spoken again: it does so before half of the time that its word is good for."""
+    """Say whether a pool should have spoken again: it does before its word has been good for half of its time."""
     if pool.seen_at is None or pool.fresh_until is None:
         return False
     return situation.now > pool.seen_at + (pool.fresh_until - pool.seen_at) / 2
