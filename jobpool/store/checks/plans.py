@@ -12,16 +12,17 @@ from typing import Any
 
 from ...checkup import Finding
 from ..claiming.claimed import MAX_TYPES, candidate_cursor
+from ..claiming.keys import PAGE, heads
 from ..documents import Document
 from ..firing import upcoming
-from ..indexes import CLAIM_INDEX, FOLLOWED_INDEX, LEASE_INDEX, RESULT_INDEX, WAITING_INDEX
+from ..indexes import CLAIM_INDEX, FOLLOWED_INDEX, KEY_INDEX, LEASE_INDEX, RESULT_INDEX, WAITING_INDEX
 from ..linking import PATIENCE, left_links
 from ..purging import old_results
 from ..reaping import expired
 from ..resolving import ended_and_followed
 from ..schedules import SUFFIX as SCHEDULES
 from .check import Check, Look, Skip, ok, problem, warning
-from .words import needed, pending_types
+from .words import living, needed, pending_types
 
 #: Jobs of one claim, as a pool of 16 threads asks for at the most.
 CLAIMED = 500
@@ -44,6 +45,18 @@ async def _claim(look: Look) -> tuple[Any, int]:
     return candidate_cursor(look.connection, types, CLAIMED), len(types)
 
 
+async def _keys(look: Look) -> tuple[Any, int]:
+    """Return the look for the keys of a type, and how many types that is."""
+    limited = {type for pool in await living(look) for type in pool.limits}
+    types = [type for type in await pending_types(look) if type in limited or look.executors.gate(type)]
+    if not types:
+        raise _Nothing("no job of a type with keys or limits is pending")
+    await needed(look, KEY_INDEX)
+    await look.connection.now()
+    pipeline = heads(look.connection, types[0], {"$gte": ""}, PAGE)
+    return {"aggregate": look.jobs.name, "pipeline": pipeline, "hint": KEY_INDEX, "cursor": {}}, 1
+
+
 async def _reap(look: Look) -> tuple[Any, int]:
     return expired(look.jobs), 1
 
@@ -62,7 +75,8 @@ async def _links(look: Look) -> tuple[Any, int]:
 
 async def _by_index(what: str, index: str, read: Read, look: Look) -> Sequence[Finding]:
     """Is this read made by this index, and in proportion?"""
-    await needed(look, index)
+    if index != KEY_INDEX:  # which is made when it is first needed
+        await needed(look, index)
     try:
         cursor, types = await read(look)
     except _Nothing as nothing:
@@ -83,7 +97,7 @@ async def _by_index(what: str, index: str, read: Read, look: Look) -> Sequence[F
             warning(
                 f"{what} looks at {looked:,} keys to find {returned:,}: each look costs the server that much",
                 "use few different priorities, and few jobs that are due at a far later time with each"
-                if index == CLAIM_INDEX
+                if index in (CLAIM_INDEX, KEY_INDEX)
                 else "if this is so again later, see jobs.leases and waiting.told",
                 **plan,
             )
@@ -110,7 +124,14 @@ class _Nothing(Exception):
 
 
 async def _explained(look: Look, cursor: Any) -> dict[str, Any]:
-    answer = await look.connection.driver.call(cursor.explain)
+    """Explain a cursor, or a command that is no `find`."""
+    call = look.connection.driver.call
+    if isinstance(cursor, dict):
+        run: Any = look.jobs.database.command
+        answer = await call(run, "explain", cursor, verbosity="executionStats")
+        answer = answer["stages"][0]["$cursor"] if "stages" in answer else answer
+    else:
+        answer = await call(cursor.explain)
     planner, stats = answer.get("queryPlanner", {}), answer.get("executionStats")
     if stats is None or "winningPlan" not in planner:
         raise Skip("this server explains its plans in another way")
@@ -143,6 +164,7 @@ def _check(name: str, what: str, index: str, read: Read) -> Check:
 
 CHECKS = (
     _check("claim", "the look for due jobs", CLAIM_INDEX, _claim),
+    _check("keys", "the look for keys with due jobs", KEY_INDEX, _keys),
     _check("reap", "the look for expired leases", LEASE_INDEX, _reap),
     _check("results", "the look for old results", RESULT_INDEX, _results),
     _check("ended", "the look for ended jobs that others wait for", FOLLOWED_INDEX, _ended),

@@ -195,13 +195,7 @@ class Keys:
 
     def _heads(self, type: str, keys: Document, most: int) -> dict[str, str]:
         """Return the first due job of each key: one key of the index for each, and none of their others."""
-        filter = {**due(self._connection, (type,)), "type": type, "key": keys}
-        pipeline: list[Document] = [
-            {"$match": filter},
-            {"$sort": _BY_KEY},
-            {"$group": {"_id": "$key", "id": {"$first": "$_id"}}},
-            {"$limit": most},
-        ]
+        pipeline = heads(self._connection, type, keys, most)
         with self._connection.call("claim", what="looking for keys with due jobs"):
             found = self._jobs.aggregate(pipeline, hint=KEY_INDEX, batchSize=most + 1)
             return {
@@ -251,3 +245,13 @@ class Keys:
                 if found or not skipped:
                     return found
                 skipped = 0
+
+
+def heads(connection: Connection, type: str, keys: Document, most: int) -> list[Document]:
+    """Return the pipeline that finds the first due job of each key by `KEY_INDEX`."""
+    return [
+        {"$match": {**due(connection, (type,)), "type": type, "key": keys}},
+        {"$sort": _BY_KEY},
+        {"$group": {"_id": "$key", "id": {"$first": "$_id"}}},
+        {"$limit": most},
+    ]
