@@ -10,7 +10,7 @@ from . import FAILED, OK
 from .options import place
 from .terminal.confirm import confirmed
 from .terminal.screen import say
-from .terminal.steering import Steered, due_of, look, show, show_pauses
+from .terminal.steering import Steered, look, show, show_pauses, types_in
 from .terminal.words import count, jobs
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _tell(types: list[str], steered: Steered) -> None:
     if steered.backlog is None:
         say(f"jobpool: paused; how many jobs that holds is not known: {steered.unknown}")
         return
-    due = sum(due_of(steered).values()) if not types else sum(steered.backlog.of(type).due for type in types)
-    running = sum(part.running for type, part in steered.backlog.types.items() if not types or type in types)
+    meant = [one for one in types_in(steered) if not types or one.type in types or one.alias_of in types]
+    due, running = sum(one.due for one in meant), sum(one.running for one in meant)
     say(f"paused: {jobs(due)} that are due wait, and what comes; {count(running)} running go on")
 
 

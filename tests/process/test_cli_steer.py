@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from pymongo import MongoClient
 
-from jobpool import JobManager
+from jobpool import Executor, JobManager, WorkerPool
 from jobpool.errors import ScheduleNotFound
 
-from ..conftest import Jobs
+from ..conftest import Jobs, MakeManager
+from ..waiting import until
 from .cli import Cli
 
 
@@ -41,6 +42,21 @@ def test_a_type_that_nobody_knows_is_paused_with_a_warning(cli: Cli, shop: JobMa
     assert "jobpool resume mial" in answer.err
     assert "'mail'" not in answer.err
     assert set(shop.paused().types) == {"mial", "mail"}
+
+
+def test_the_jobs_of_an_alias_are_held_with_its_type(
+    cli: Cli, manager: JobManager, make_manager: MakeManager
+) -> None:
+    """Who pauses has no executors: the pools alive say what is an alias."""
+    runs = make_manager(executors={"mail": Executor(str, aliases=["letter"])})
+    runs.pause("mail")
+    with WorkerPool(runs):
+        until(manager.pools)
+        manager.create_many({"type": type, "data": n} for n in range(3) for type in ("mail", "letter", "bill"))
+        answer = cli("pause", "mail")
+        assert answer.err == "paused: 6 jobs that are due wait, and what comes; 0 running go on\n"
+        assert answer.rows[1][-2:] == ["6", "-"]
+        assert cli("pause", "--json").json["due_held"] == {"letter": 3, "mail": 3}
 
 
 def test_pausing_as_json(cli: Cli, shop: JobManager) -> None:

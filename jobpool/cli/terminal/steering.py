@@ -14,6 +14,7 @@ from .screen import Column, say, table, write
 if TYPE_CHECKING:
     from ...backlog import Backlog
     from ...manager import JobManager
+    from ...overview import TypeOverview
     from ...pauses import Paused
 
 
@@ -42,12 +43,17 @@ def look(manager: JobManager, paused: Paused) -> Steered:
         return Steered(paused, None, " ".join(str(error).split()))
 
 
+def types_in(steered: Steered) -> tuple[TypeOverview, ...]:
+    """Return the types that were counted; the pools alive have told which of them are aliases."""
+    from ...overview import types_of
+
+    counted = steered.backlog
+    return () if counted is None else types_of(counted, counted.pools, steered.paused)
+
+
 def due_of(steered: Steered) -> dict[str, int]:
     """Return by type how many due jobs are held by pauses."""
-    if steered.backlog is None:
-        return {}
-    types = steered.backlog.types
-    return {type: part.due for type, part in types.items() if part.due and (part.paused or type in steered.paused)}
+    return {one.type: one.due for one in types_in(steered) if one.due and one.paused}
 
 
 def show_pauses(manager: JobManager, args: argparse.Namespace, hint: str) -> int:
@@ -79,7 +85,9 @@ def _due(name: str, due: dict[str, int], steered: Steered) -> str:
     if steered.backlog is None:
         return "-"
     everything = steered.paused.everything is not None and name == facts.EVERYTHING
-    return f"{sum(due.values()) if everything else due.get(name, 0):,}"
+    if everything:
+        return f"{sum(due.values()):,}"
+    return f"{sum(due.get(one.type, 0) for one in types_in(steered) if name in (one.type, one.alias_of)):,}"
 
 
 def _now(steered: Steered) -> datetime:
