@@ -191,13 +191,30 @@ class Explaining:
         found = bounds(situation.serving, situation.type, situation.text("key"))
         if not found:
             return ()
-        wanted = [{"type": bound.owner, "key": bound.key} for bound in found]
-        gates = await self._call(self._gates.find({"_id": {"$in": wanted}}).to_list)
-        by_key = {item["_id"].get("key"): item for item in gates}
-        return tuple([await self._usage(situation, bound, by_key.get(bound.key, {}), names) for bound in found])
+        gates = await self._gates_of(found)
+        return tuple(
+            [
+                await self._usage(situation, bound, None if gates is None else gates.get(bound.key, {}), names)
+                for bound in found
+            ]
+        )
 
-    async def _usage(self, situation: Situation, bound: Bound, gate: Document, names: frozenset[str]) -> Usage:
-        locked_until = gate.get("locked_until")
+    async def _gates_of(self, found: tuple[Bound, ...]) -> dict[str | None, Document] | None:
+        """Return the gates of these limits by their keys; None if this user may not read them."""
+        wanted = [{"type": bound.owner, "key": bound.key} for bound in found]
+        try:
+            with self._connection.call("find", what="looking at gates"):
+                gates = await self._call(self._gates.find({"_id": {"$in": wanted}}).to_list)
+        except StoreRefused as error:
+            if error.kind != "rights":
+                raise
+            return None
+        return {item["_id"].get("key"): item for item in gates}
+
+    async def _usage(
+        self, situation: Situation, bound: Bound, gate: Document | None, names: frozenset[str]
+    ) -> Usage:
+        locked_until = None if gate is None else gate.get("locked_until")
         held, holders = None, None
         if bound.running is not None and HOLDER_INDEX in names:
             held = await self._if_indexed(self._places(bound))
@@ -207,7 +224,7 @@ class Explaining:
             bound=bound,
             held=held,
             holders=holders or (),
-            next_in=None if bound.rate is None else _next_token(gate, bound, situation.now),
+            next_in=None if bound.rate is None or gate is None else _next_token(gate, bound, situation.now),
             locked_until=locked_until if isinstance(locked_until, datetime) else None,
         )
 

@@ -188,6 +188,8 @@ def nothing(situation: Situation) -> Reason:
         "see whether these pools live and reach MongoDB: their /readyz, their logs. An open transaction may have "
         "written the job: MongoDB ends one after its transactionLifetimeLimitSeconds, a minute mostly"
     )
+    if any(usage.bound.rate is not None and usage.next_in is None for usage in situation.limits):
+        remedy += ". Its type has a rate, and this user may not read what is left of it: find on the gates"
     if any(pool.version is None for pool in pools):
         remedy += ". Pools of older versions do not tell what limits they heed"
     return Reason("unclear", text, remedy, facts)

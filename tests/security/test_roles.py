@@ -198,6 +198,7 @@ def monitor(cast: Cast) -> None:
     backlog = manager.backlog()
     assert manager.count() == 2
     assert (backlog.total.due, backlog.total.claimed, backlog.pools_alive) == (1, 1, 0)
+    assert manager.why("first").code == "no_executor"
     cast.settings.insert_one({"_id": "pause", "types": [{"type": "echo"}]})
     assert "echo" in manager.paused()
 
@@ -296,6 +297,20 @@ def test_what_is_not_its_part_is_refused_and_the_right_is_named(installed: Cast,
     assert f"the right missing is {right.strip()}" in str(refused.value)
     assert len(str(refused.value)) < 250
     assert [job["state"] for job in installed.jobs.find()] == ["pending"]
+
+
+def test_a_monitor_is_told_why_and_that_it_may_not_read_rates(installed: Cast) -> None:
+    """What is used of a rate is in the gates, which only those read who claim."""
+    installed.jobs.insert_one({**_stored("limited", "a"), "key": ""})
+    fresh = datetime.now(UTC) + timedelta(seconds=600)
+    limits = [{"type": "limited", "limit": {"rate": 1.0}}]
+    pool = {"_id": "p", "types": ["limited"], "threads": 1, "fresh_until": fresh, "limits": limits}
+    installed.root["jobs.pools"].insert_one(pool)
+    (reason,) = installed.manager(MONITOR).why("a").reasons
+    assert reason.code == "unclear"
+    assert "this user may not read what is left of it" in reason.remedy
+    with pytest.raises(StoreRefused, match="the right missing is find"):
+        installed.manager(JANITOR).why("a")
 
 
 def test_no_role_reaches_another_collection(installed: Cast) -> None:
