@@ -7,15 +7,11 @@ making it again.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import bson
-from bson.datetime_ms import DatetimeMS
-from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from ..data import CODEC, ENCODING_ERRORS, LENIENT, canonical, check_size
@@ -23,11 +19,12 @@ from ..errors import InvalidConfiguration, InvalidJob
 from ..executors import MAX_ATTEMPTS
 from ..job import JobError, State
 from ..names import bounded, check_name, shown
-from ..outcome import MAX_ERROR_BYTES
-from ..request import MAX_PRIORITY, JobRequest
+from ..request import JobRequest
 from .carried import Carried, Fields, Left, Note, Unfit
-from .javascript import iso, number, stable_json, whole
+from .identity import id_text, made_of
+from .javascript import whole
 from .raw import odd_values
+from .values import failure_of, instant, priority_of
 
 ACTIVE = ("skip", "pending", "failed")
 IDS = ("recompute", "keep")
@@ -35,7 +32,6 @@ IDS = ("recompute", "keep")
 #: What the package gives a job at the most, unless it is told otherwise.
 MAX_TRIES = 3
 _STATES = {"queued": State.PENDING, "done": State.SUCCEEDED, "error": State.FAILED}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What is not a document of a job is read with these, to say what it is.
 _CODEC = CODEC.with_options(datetime_conversion=LENIENT.datetime_conversion)
 _RAN = "it was active when it was imported; how far it came is not known"
@@ -96,7 +92,7 @@ class Togedo:
                 type=document["type"],
                 data=data,
                 id=id,
-                priority=_priority(document.get("priority"), notes),
+                priority=priority_of(document.get("priority"), notes),
                 run_at=_run_at(document, state),
                 # One that has tries behind it keeps at least one, whatever its executor allows here.
                 max_attempts=max(MAX_TRIES, tries + 1) if tries and state is State.PENDING else None,
@@ -124,44 +120,6 @@ class Togedo:
         return id_text(id)
 
 
-def made_of(id: str, type: str, data: Any) -> bool:
-    """Say whether the package made that id of that type and these data.
-
-    The driver stores undefined as null: such an id was made without the key.
-    """
-    if len(id) != 40:
-        return False
-    try:
-        text = stable_json(data)
-        if id == _sha1(type + text):
-            return True
-        if data is None:
-            return id == _sha1(f"{type}undefined")
-        return "null" in text and id == _sha1(type + stable_json(data, without_nulls=True))
-    except TypeError:
-        return False
-
-
-def id_text(id: Any) -> str:
-    """Return an id as text: of an ObjectId its 24 digits, of a number its digits, of an instant ISO 8601.
-
-    Raises:
-        Unfit: It has none that is certain.
-    """
-    if isinstance(id, str):
-        return id
-    certain = isinstance(id, int | float | ObjectId | datetime | Decimal128 | UUID) and not isinstance(id, bool)
-    if not certain or (isinstance(id, float) and not math.isfinite(id)):
-        raise Unfit("id", f"_id: {shown(id, 60)} has no text that is certain to be an id of its own")
-    if isinstance(id, int | float):
-        return str(int(id)) if isinstance(id, int) else number(id)
-    return iso(id) if isinstance(id, datetime) else str(id)
-
-
-def _sha1(text: str) -> str:
-    return hashlib.sha1(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
-
-
 def _decoded(raw: bytes) -> Fields:
     try:
         return bson.decode(raw, codec_options=_CODEC)
@@ -180,17 +138,6 @@ def _refuse_odd(odd: dict[str, str], field: str) -> None:
     for path, kind in odd.items():
         if path == field or path.startswith((f"{field}.", f"{field}[")):
             raise Unfit(field, f"{shown(path)[1:-1]}: {kind} cannot be stored")
-
-
-def _priority(value: Any, notes: set[Note]) -> int:
-    """Return the priority as an int within our bounds; what lies between two is the lower."""
-    if value is None:
-        return 0
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    nearest = int(max(min(value, MAX_PRIORITY), -MAX_PRIORITY) // 1) if usable else 0
-    if not usable or nearest != value:
-        notes.add(Note.PRIORITY_CHANGED)
-    return nearest
 
 
 def _run_at(document: Fields, state: State) -> datetime | None:
@@ -222,26 +169,6 @@ def _known(document: Fields, name: str) -> datetime | None:
         return None
 
 
-def instant(value: Any) -> datetime | None:
-    """Return an instant that is stored as a date, as milliseconds, or as ISO 8601; None for none.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    if value is None or isinstance(value, datetime):
-        return value
-    if isinstance(value, DatetimeMS):
-        raise ValueError("it is outside of the years 1 to 9999")
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return _EPOCH + timedelta(milliseconds=math.trunc(value))
-        if isinstance(value, str) and (found := datetime.fromisoformat(value)).utcoffset() is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError(f"{shown(value, 60)} is no instant")
-
-
 def _tries(document: Fields, least: int) -> int:
     tries = document.get("nTries")
     if isinstance(tries, bool) or not isinstance(tries, int | float) or math.isnan(tries):
@@ -268,7 +195,7 @@ def _ended(
         if result_error is not None:
             notes.add(Note.RESULT_LEFT)
     else:
-        code, message = ("WorkerLost", _RAN) if status == "active" else _failure(document.get("error"))
+        code, message = ("WorkerLost", _RAN) if status == "active" else failure_of(document.get("error"))
         error = JobError(code, message, "", attempts, finished)
     worker = document.get("worker")
     return Carried(
@@ -298,22 +225,3 @@ def _result(document: Fields, odd: dict[str, str], limit: int) -> tuple[Any, str
     except (InvalidJob, Unfit) as error:
         return None, f"it was not imported: {error}"
     return result, None
-
-
-def _failure(error: Any) -> tuple[str, str]:
-    """Return the type and the message of an error as the package stores it."""
-    code = error.get("code") if isinstance(error, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    if isinstance(code, int | float) and not isinstance(code, bool):
-        code = number(code)
-    named = bounded(code, 128) if isinstance(code, str) and code else "Error"
-    return named, bounded(_told(message), MAX_ERROR_BYTES)
-
-
-def _told(message: Any) -> str:
-    if isinstance(message, str):
-        return message
-    try:
-        return "" if message is None else stable_json(message)
-    except TypeError:
-        return str(message)

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobpool.data import CODEC
+from jobpool.importing.identity import made_of
 from jobpool.importing.javascript import iso, number, stable_json, whole
 from jobpool.importing.raw import odd_values
-from jobpool.importing.togedo import made_of
 
 HERE = Path(__file__).parent / "javascript"
 STORED = [json.loads(line) for line in (HERE / "stored.ndjson").read_text().splitlines()]
