@@ -79,7 +79,7 @@ async def pending(look: Look) -> Sequence[Finding]:
     ]
     counted = await look.aggregated([*pipeline, *_COUNTED], CLAIM_INDEX)
     found = [_malformed(look, item, stuck=True) for item in counted]
-    return found or [ok("every pending job can be found by claims")]
+    return found or [ok(f"every pending job, of up to {MOST_PENDING:,}, can be found by claims")]
 
 
 async def shape(look: Look) -> Sequence[Finding]:
