@@ -1,4 +1,4 @@
-"""Fields as JavaScript leaves them in MongoDB: numbers for instants, any number for a priority, anything at all."""
+"""Fields as JavaScript leaves them in MongoDB: numbers for instants, any number for a priority, any error."""
 
 from __future__ import annotations
 
