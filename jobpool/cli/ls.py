@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -118,18 +119,21 @@ def _show(args: argparse.Namespace, manager: JobManager, found: Iterator[Job]) -
     now = take(manager.store.now())
     room, header = width(), True
     names = args.columns or (FEW if room is not None and room < WIDE else USUAL)
-    columns = [COLUMNS[name][0] if args.columns is None else _always(COLUMNS[name][0]) for name in names]
     while page := list(islice(found, ROWS)):
-        longest = max(len(job.id) for job in page)
-        cut = room is not None and longest + ROOM > room
         rows = [row(job, names, now, whole=room is None) for job in page]
-        if cut and "id" in names:
-            for cells in rows:
-                cells[names.index("id")] = short(cells[names.index("id")])
+        longest = max(len(job.id) for job in page)
+        columns = [COLUMNS[name][0] if args.columns is None else _always(COLUMNS[name][0]) for name in names]
+        if "id" in names:
+            place = names.index("id")
+            if room is not None and longest + ROOM > room:
+                for cells in rows:
+                    cells[place] = short(cells[place])
+            else:
+                columns[place] = replace(columns[place], least=longest)
         table(columns, rows, header=header)
         header = False
 
 
 def _always(column: Column) -> Column:
     """Return a column that was asked for by name, and so is not left out."""
-    return Column(column.name, right=column.right, least=column.least)
+    return replace(column, optional=False)
