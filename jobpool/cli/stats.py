@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import OK
 from .options import place
 from .terminal import facts, jsons
+from .terminal.counting import counting
 from .terminal.progress import Progress
 from .terminal.screen import Column, fields, say, table, write
 from .terminal.words import count, duration, moment, rate
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count once, and show it."""
-    with place.reader_of(args) as manager:
+    with place.reader_of(args) as manager, counting():
         stats = _counted(manager, finished=args.finished)
         name = manager.store.name
     if args.json:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         looker.start()
         try:
             screen = None if args.json else console()
-            if screen is not None:
+            if screen is not None and not screen.is_dumb_terminal:
                 from .live.view import View
 
                 return OK if View(screen, looker, interrupts).show() else INTERRUPTED
@@ -86,12 +86,12 @@ def _write(args: argparse.Namespace, frame: Frame) -> None:
         write(jsons.line(frame))
     elif terminal is None:
         write("\n".join(plain(frame)))
-        if not args.once:
-            write()
     else:
         for line in header(frame, terminal.width, words=True):
             write(line)
         for section in sections(frame):
             write()
             table(section.columns, section.rows)
+    if not (args.json or args.once):
+        write()
     sys.stdout.flush()

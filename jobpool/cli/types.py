@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import OK
 from .options import place
 from .terminal import facts, jsons
+from .terminal.counting import counting
 from .terminal.screen import Column, say, table, write
 from .terminal.words import count, duration, jobs, rate
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the types."""
-    with place.reader_of(args) as manager:
+    with place.reader_of(args) as manager, counting():
         types = manager.types()
     if args.json:
         for one in types:

@@ -237,6 +237,14 @@ def test_without_rich_frames_follow_each_other(cli: Cli, busy: JobManager) -> No
     assert "\x1b" not in terminal.raw
 
 
+def test_on_a_dumb_terminal_frames_follow_each_other(cli: Cli, busy: JobManager) -> None:
+    with cli.on_a_terminal("top", "--every", "0.2", width=100, TERM="dumb") as terminal:
+        terminal.read_until("threads busy", 2)
+        terminal.type("\x03")
+        assert terminal.end() == 130
+    assert ENTER not in terminal.raw
+
+
 def test_the_view_stays_while_mongodb_is_away_and_goes_on(
     server: EmbeddedMongo, database: str, tmp_path: Path, busy: JobManager, proxy: Proxy
 ) -> None:

@@ -1,4 +1,4 @@
-"""Pauses, limits and sizes in words."""
+"""Pauses, limits and sizes in words, and what helps against a count that takes too long."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from jobpool.backlog import TypeLimits
 from jobpool.cli.terminal import facts
+from jobpool.cli.terminal.counting import counting
+from jobpool.errors import StoreUnavailable
 from jobpool.limits import Limit
 from jobpool.pauses import Pause, Paused
 
@@ -60,3 +62,12 @@ def test_what_is_paused_begins_with_everything() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (0.0001, "<1ms"), (0.25, "0.25s"), (90.0, "1m 30s")])
 def test_run_times_are_short(seconds: float | None, text: str) -> None:
     assert facts.mean(seconds) == text
+
+
+@pytest.mark.parametrize(("kind", "hint"), [("timeout", "; where millions of jobs wait"), ("network", "")])
+def test_who_counts_for_too_long_is_told_how_to_have_more_time(kind: str, hint: str) -> None:
+    error = StoreUnavailable("counting the backlog")
+    error.kind = kind
+    with pytest.raises(StoreUnavailable, match=f"^counting the backlog{hint}") as raised, counting():
+        raise error
+    assert ("--timeout" in str(raised.value)) is bool(hint)

@@ -19,6 +19,11 @@ class Keys:
         self._file = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
         self._before: list[Any] | None = None
 
+    @property
+    def heard(self) -> bool:
+        """Whether there are any."""
+        return self._file is not None
+
     def listen(self) -> None:
         """Have keys sent as they are typed, and not shown."""
         if self._file is None:

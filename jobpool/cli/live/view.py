@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at keys and signals, and between two pictures if nothing happens.
 TICK, STALE = 0.1, 1.0
 KEYS = ("q quit", "p freeze", "s sort", "? help")
+NO_KEYS = ("Ctrl-C ends it",)
 
 
 class View:
@@ -35,6 +36,7 @@ class View:
         self._console, self._looker, self._interrupts = console, looker, interrupts
         self._suspended = threading.Event()
         self._orders = list(ORDERS)
+        self._keys: tuple[str, ...] = KEYS
         self._helping = False
         self._ended = False
 
@@ -53,6 +55,7 @@ class View:
 
     def _follow(self, live: Any, keys: Keys) -> None:
         drawn, size = 0.0, self._console.size
+        self._keys = KEYS if keys.heard else NO_KEYS
         while not (self._ended or self._interrupts.asked.is_set()):
             news = self._looker.news.is_set()
             if news or time.monotonic() - drawn >= STALE or self._console.size != size:
@@ -89,6 +92,7 @@ class View:
             return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in HELP.splitlines()))
         lines = header(frame, width)[: height - 1]
         parts: list[Any] = [_line(line) for line in lines]
+        parts[0].stylize("bold")
         shown = fitted(sections(frame, self._orders[0]), height - len(lines) - 2)
         for section in shown:
             parts.append(Text(""))
@@ -108,7 +112,7 @@ class View:
         if self._looker.frozen:
             state.insert(0, "FROZEN")
         return Text(
-            flowed([*KEYS, *filter(None, state)], width)[0], style="dim", no_wrap=True, overflow="ellipsis"
+            flowed([*self._keys, *filter(None, state)], width)[0], style="dim", no_wrap=True, overflow="ellipsis"
         )
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
