@@ -74,6 +74,8 @@ def pattern_of(message: str) -> str:
 
 @lru_cache(4096)  # many messages are alike up to here
 def _pattern_of(masked: str) -> str:
+    if masked[:1] in ("'", '"') and masked[-1] == masked[0] and " " in masked:  # the message of a KeyError, say
+        masked = masked[1:-1]
     plain = _DIFFERS.sub(lambda found: _MARKS[found.lastgroup or "number"], masked)
     return " ".join(plain.split())[:LONGEST]
 

@@ -51,7 +51,7 @@ OPERATION = Operation(
     kind=_kind,
     became={"failed": "had failed", "due": "waited for a retry", "waiting": "wait again for jobs that failed"},
     refused={
-        "pending": "it has not failed, and is due or was never tried",
+        "pending": "it has not failed; jobpool why tells what it waits for",
         "waiting": "it waits for others and has not failed",
         "claimed": "a pool holds it, to run it",
         "running": "it runs",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from .bulk import change
 from .bulk.operation import Operation
 from .options.amounts import instant, seconds
-from .terminal.screen import say
 from .terminal.words import moment
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ def _until(args: argparse.Namespace, manager: JobManager) -> datetime:
         found: datetime = args.run_at
     else:
         found = (taken(manager.store.now()) + timedelta(seconds=args.delay)).replace(microsecond=0)
-    say(f"not before {moment(found)}")
     return found
 
 
@@ -53,7 +51,7 @@ def _operation(run_at: datetime) -> Operation:
 
     return Operation(
         verb="snooze",
-        done="snoozed",
+        done=f"snoozed until {moment(run_at)}",
         doing="snoozing",
         apply=apply,
         look={"to": "snooze", "run_at": run_at},

@@ -197,9 +197,9 @@ def test_a_walk_meets_each_job_once_whatever_its_way(
 def test_a_walk_meets_no_job_twice_while_jobs_change(manager: JobManager, jobs: Jobs, by: str) -> None:
     """Every job that it may meet still moves in every index before each page."""
     ids = [job.id for job in manager.find(state="pending")]
-    selected: dict[str, Any] = {"state": {"state": "pending"}, "walk": {}, "ids": {"ids": ids}}[by]
+    ways: dict[str, dict[str, Any]] = {"state": {"state": "pending"}, "walk": {}, "ids": {"ids": ids}}
     met: list[str] = []
-    for page in manager.pages(size=2, **selected):
+    for page in manager.pages(size=2, **ways[by]):
         met += [brief.id for brief in page]
         for document in list(jobs.find({"state": "pending"}, {"_id": 1})):
             moved = {
@@ -214,9 +214,9 @@ def test_a_walk_meets_no_job_twice_while_jobs_change(manager: JobManager, jobs: 
 def test_jobs_of_others_are_no_jobs(manager: JobManager, jobs: Jobs) -> None:
     jobs.insert_many([{"_id": 5}, {"_id": {"a": 1}, "type": "a", "state": "failed"}, {"_id": "typeless"}])
     jobs.insert_one({"_id": "new", "type": "a", "state": "on hold"})
-    found = {brief.id: str(brief.state) for page in manager.pages() for brief in page}
-    assert len(found) == 26
-    assert found["new"] == "on hold"
+    states = {brief.id: brief.state.value for page in manager.pages() for brief in page}
+    assert len(states) == 26
+    assert states["new"] == "on hold"
     assert len(next(manager.pages(state="failed", size=100))) == 12
 
 

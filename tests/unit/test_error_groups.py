@@ -17,6 +17,7 @@ from jobpool.error_groups import LONGEST, PREFIX, pattern_of, sign_of
         ("user 17 not found in '/tmp/a7'", "user # not found in '*'"),
         ("can't open file /var/x/y.txt: [Errno 2] No such file", "can't open file /*: [Errno #] No such file"),
         ("'foo'", "'*'"),
+        ("\"no key 'a' in 5\"", "no key '*' in #"),
         ('bad key "a b" here', "bad key '*' here"),
         ("no column `id`", "no column '*'"),
         ("it's Bob's 'x\\'y' z", "it's Bob's '*' z"),

@@ -54,28 +54,39 @@ def run(args: argparse.Namespace, made: Callable[[JobManager], Operation]) -> in
         if args.id and not named:
             say(f"jobpool: no ids came, so there is nothing to {operation.verb}")
             return NOTHING
-        found = look(manager, operation, selected, named)
-        result = Result.of(operation, found, dry_run=args.dry_run)
-        tell_of_left(operation, found)
-        if not found.ids:
-            if args.json:
-                show(operation, result, as_json=True)
-            say(f"jobpool: nothing to {operation.verb}: of the jobs meant none is in a state for it")
-            return NOTHING
-        said = f"{jobs(result.matched)} would be {operation.done}: {kinds(found)}"
-        if args.dry_run:
-            show(operation, result, as_json=args.json)
-            say(f"{said}; nothing was changed")
-            return OK
-        if not named:
-            say(said)
-            if not confirmed(_question(operation, result), yes=args.yes):
-                say("jobpool: nothing was changed")
-                return FAILED
-        states = selected.get("state", operation.states)
-        code = _change(manager, operation, found, states, result)
+        try:
+            found = look(manager, operation, selected, named)
+            result = Result.of(operation, found, dry_run=args.dry_run)
+            code = _agreed(args, operation, found, result)
+        except KeyboardInterrupt:
+            say("\njobpool: interrupted; nothing was changed")
+            return INTERRUPTED
+        if code is not None:
+            return code
+        code = _change(manager, operation, found, selected.get("state", operation.states), result)
         show(operation, result, as_json=args.json)
         return code or _whether_all(manager, operation, found, result)
+
+
+def _agreed(args: argparse.Namespace, operation: Operation, found: Found, result: Result) -> int | None:
+    """Say what was found, and ask; return the exit code if that is all, None if the jobs are to be changed."""
+    tell_of_left(operation, found)
+    if not found.ids:
+        if args.json:
+            show(operation, result, as_json=True)
+        say(f"jobpool: nothing to {operation.verb}: of the jobs meant none is in a state for it")
+        return NOTHING
+    said = f"{jobs(result.matched)} would be {operation.done}: {kinds(found)}"
+    if args.dry_run:
+        show(operation, result, as_json=args.json)
+        say(f"{said}; nothing was changed")
+        return OK
+    if not found.named:
+        say(said)
+        if not confirmed(_question(operation, result), yes=args.yes):
+            say("jobpool: nothing was changed")
+            return FAILED
+    return None
 
 
 def _check(args: argparse.Namespace, operation: Operation, named: Sequence[str], selected: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ class Operation:
     """What is done to jobs.
 
     Attributes:
-        verb, done, doing: ``retry``, ``retried``, ``retrying``.
+        verb, done, doing: ``retry``, ``retried``, ``retrying``; `done` may say more.
         apply: Does it to a page.
         look: Arguments of `JobManager.pages` that find those to which it can be done.
         able: Whether it can be done to a job that `look` finds.
