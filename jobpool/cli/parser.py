@@ -35,6 +35,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Formatter, "allow_abbrev": False, **options})
         self._positionals.title = "arguments"
+        self.color = False  # of newer Pythons: help goes to pagers as well
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, what was probably meant and where the options are, and end with 2."""
