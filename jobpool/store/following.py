@@ -13,6 +13,7 @@ from ..changes import Change
 from .connection import Connection
 from .documents import Document
 from .events import About, at_of, change_of, learn, pipeline, snapshot
+from .listing import PATIENCE
 from .pages import Meaning
 from .watching import Stream
 
@@ -203,7 +204,8 @@ class Recent:
             {"$sort": {"at": DESCENDING, "_id": DESCENDING}},
             {"$limit": limit},
         ]
-        with self._connection.call("find", what="looking for the jobs that changed last"):
+        limit_of_time = max(self._connection.timeout, PATIENCE)
+        with self._connection.call("find", what="looking for the jobs that changed last", timeout=limit_of_time):
             cursor = await self._call(self._jobs.aggregate, ordered, allowDiskUse=True)
             ids = [found["_id"] for found in await self._call(cursor.to_list)]
             left_out = dict.fromkeys(("result", "checkpoint", "logs", *([] if data else ["data"])), 0)

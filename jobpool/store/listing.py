@@ -16,6 +16,8 @@ from .pages import Meaning, Pages
 
 #: Jobs that are read at once.
 CHUNK = 500
+#: Seconds for what reads every job, of as many millions as there may be.
+PATIENCE = 120.0
 
 
 class Listing:
@@ -28,7 +30,8 @@ class Listing:
     async def begin(self, meaning: Meaning, *, oldest_first: bool) -> Listed:
         """Let MongoDB put the ids of what is meant in order, once: some 2 s for a million jobs.
 
-        There is no index on the time of creation: all that is meant is read for it.
+        There is no index on the time of creation: all that is meant is read for it, which may take as long
+        as `PATIENCE`.
         """
         connection, direction = self._connection, ASCENDING if oldest_first else DESCENDING
         ordered: list[Document] = [
@@ -36,7 +39,8 @@ class Listing:
             {"$project": {"created_at": 1}},
             {"$sort": {"created_at": direction, "_id": direction}},
         ]
-        with connection.call("find", what="putting jobs in order"):
+        limit = max(connection.timeout, PATIENCE)
+        with connection.call("find", what="putting jobs in order", timeout=limit):
             cursor = await connection.driver.call(
                 connection.jobs.aggregate, ordered, allowDiskUse=True, batchSize=CHUNK
             )

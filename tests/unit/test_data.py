@@ -13,13 +13,17 @@ from bson import Binary, Decimal128, Int64, Regex, json_util
 from bson.binary import UuidRepresentation
 from hypothesis import given
 
-from jobpool.data import MAX_DEPTH, MAX_INT, MIN_INT, canonical, check_size, encoded_size
+from jobpool.data import MAX_DEPTH, MAX_INT, MIN_INT, canonical, check_size, encoded_size, relaxed
 from jobpool.errors import InvalidJob
 
 from .storable import DATA, PLAIN_DATA, round_trip
 
 JSON = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+)
+
+RELAXED = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.RELAXED, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
 )
 
 
@@ -152,3 +156,8 @@ def test_a_size_over_the_limit_is_refused_with_both_numbers() -> None:
 def test_lone_surrogates_are_refused(value: Any) -> None:
     with pytest.raises(InvalidJob, match=r"^result: cannot be stored"):
         check_size(value, 1000, "result")
+
+
+@given(value=DATA)
+def test_relaxed_json_is_what_the_driver_makes_of_it(value: Any) -> None:
+    assert relaxed(value) == json.loads(json_util.dumps(value, json_options=RELAXED))

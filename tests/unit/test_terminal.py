@@ -89,9 +89,10 @@ def test_a_plain_table_is_aligned_and_whole() -> None:
 
 @pytest.mark.parametrize(("width", "left"), [(200, 4), (60, 3), (40, 2), (10, 2)])
 def test_a_narrow_terminal_leaves_out_the_optional_columns_from_the_right(width: int, left: int) -> None:
-    columns, cells = fitting(COLUMNS, ROWS, width)
+    columns, cells, widths = fitting(COLUMNS, ROWS, width)
     assert columns == COLUMNS[:left]
     assert cells == [row[:left] for row in ROWS]
+    assert len(widths) == left
 
 
 def test_a_rich_table_fits_the_terminal() -> None:

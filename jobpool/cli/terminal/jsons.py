@@ -13,17 +13,20 @@ from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from typing import Any
 
 #: Fields that hold what users stored: they may look like anything.
 STORED = frozenset(("data", "result", "checkpoint", "document"))
+_AS_IT_IS = frozenset((str, int, bool))
 
 
 def plain(value: Any) -> Any:
     """Return a value of ours as JSON has it. Private fields of dataclasses are left out."""
+    if value is None or type(value) in _AS_IT_IS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        names = [one.name for one in fields(value) if not one.name.startswith("_")]
-        return {name: _field(name, getattr(value, name)) for name in names}
+        return {name: _field(name, getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
     if isinstance(value, Enum):
@@ -37,6 +40,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind) if not one.name.startswith("_"))
 
 
 def _field(name: str, value: Any) -> Any:
