@@ -9,7 +9,7 @@ from typing import Any
 from ..names import shown
 from ..phrases import duration, moment
 from .answer import Reason
-from .phrasing import past
+from .phrasing import brief, past
 from .situation import Situation
 
 #: Characters of an error's text in a sentence.
@@ -24,7 +24,7 @@ def succeeded(situation: Situation) -> Reason:
     facts = {**_times(situation), "attempts": situation.number("attempts"), "result": result}
     facts["result_error"] = situation.text("result_error")
     if result is not None and result != "null":
-        text += f", with the result {result}"
+        text += f", with the result {brief(result, MESSAGE)}"
     remedy = f"to have it run once more, revive it: jobpool revive {argument(situation.id)} --succeeded"
     return Reason("succeeded", text, remedy, facts)
 
@@ -35,8 +35,7 @@ def failed(situation: Situation) -> Reason:
     error = error if isinstance(error, Mapping) else {}
     name, message = str(error.get("type", "an error")), str(error.get("message", ""))
     said = f"{name}: {message}" if message else name
-    brief = " ".join(said.split())
-    brief = brief if len(brief) <= MESSAGE else f"{brief[: MESSAGE - 3]}..."
+    said = brief(said, MESSAGE)
     facts = {
         **_times(situation),
         "error": name,
@@ -45,9 +44,9 @@ def failed(situation: Situation) -> Reason:
         "max_attempts": situation.whole("max_attempts"),
         "error_count": situation.number("error_count"),
     }
-    text = f"it failed {past(situation, 'finished_at')} in {attempt_of(situation)}: {brief}"
+    text = f"it failed {past(situation, 'finished_at')} in {attempt_of(situation)}: {said}"
     if name == DEPENDENCY_FAILED:
-        text = f"it failed {past(situation, 'finished_at')} without having been started: {brief}"
+        text = f"it failed {past(situation, 'finished_at')} without having been started: {said}"
     return Reason("failed", text, _after_failure(situation, name), facts)
 
 

@@ -11,7 +11,7 @@ from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, attempt_of, expires
 from .limited import gate_locked, limits, unkeyed
-from .phrasing import pool_facts
+from .phrasing import brief, pool_facts
 from .pools import behind, busy, nobody, nothing
 from .situation import Situation
 
@@ -108,7 +108,7 @@ def no_index(situation: Situation) -> Reason | None:
     if trouble is None:
         return None
     remedy = "pools make it again within a minute; at once, by hand: JobManager(...).ensure_indexes()"
-    return Reason("no_index", f"pools cannot find it: {trouble}", remedy, {"trouble": trouble})
+    return Reason("no_index", f"pools cannot find it: {brief(trouble, 400)}", remedy, {"trouble": trouble})
 
 
 def not_due(situation: Situation) -> Reason | None:

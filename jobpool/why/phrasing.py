@@ -24,6 +24,13 @@ def several(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def brief(text: str, most: int) -> str:
+    """Return a foreign text in one line, cut, what cannot be printed escaped."""
+    line = " ".join(text.split())
+    line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def names(some: Collection[str], most: int = 3) -> str:
     """Return some names, and how many others there are."""
     first = ", ".join(shown(name, LISTED) for name in islice(some, most))

@@ -10,7 +10,7 @@ from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, expires
 from .pending import not_due, paused
-from .phrasing import MOST, of_job, several
+from .phrasing import MOST, brief, of_job, several
 from .pools import nobody
 from .situation import Other, Situation
 
@@ -48,7 +48,7 @@ def waiting(situation: Situation) -> Iterator[Reason]:
 
 def _waits(situation: Situation, ids: list[str]) -> Reason:
     others = situation.others
-    states = Counter(other.state or MISSING for other in others)
+    states = Counter(MISSING if other.state is None else brief(other.state, 40) for other in others)
     open_ones = [other for other in others if other.state is not None and other.state not in _FINAL]
     missing = [other.id for other in others if other.state is None]
     all_after = [id for id in situation.items("after") if isinstance(id, str)]
@@ -69,7 +69,8 @@ def _waits(situation: Situation, ids: list[str]) -> Reason:
     of = f" of {len(all_after):,}" if len(all_after) > len(ids) else ""
     text = f"it waits for {several(len(ids), 'job')}{of} to end: {counts}{some}"
     if len(open_ones) == 1:
-        text = f"it waits for job {of_job(open_ones[0].id)} to end, which is {open_ones[0].state}"
+        only = open_ones[0]
+        text = f"it waits for job {of_job(only.id)} to end, which is {brief(str(only.state), 40)}"
     first = open_ones[0].id if open_ones else ids[-1]
     return Reason("waits_for", text, f"see what holds that up: jobpool why {argument(first)}", facts)
 

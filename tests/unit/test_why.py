@@ -140,6 +140,7 @@ USAGES = st.builds(
     locked_until=st.one_of(st.none(), INSTANTS),
 )
 PAUSES = st.builds(Pause, INSTANTS, st.one_of(st.none(), NAMES))
+STATES = st.one_of(st.none(), st.sampled_from(list(State)), NAMES)
 SITUATIONS = st.builds(
     Situation,
     now=st.just(NOW),
@@ -148,9 +149,7 @@ SITUATIONS = st.builds(
     pools=st.lists(POOLS, max_size=3).map(tuple),
     required=st.one_of(st.none(), st.integers(0, 3)),
     index_trouble=st.one_of(st.none(), NAMES),
-    others=st.lists(st.builds(Other, NAMES, st.one_of(st.none(), st.sampled_from(list(State)))), max_size=3).map(
-        tuple
-    ),
+    others=st.lists(st.builds(Other, NAMES, STATES), max_size=3).map(tuple),
     ahead=st.one_of(st.none(), st.builds(Ahead, st.integers(0, 5), st.booleans(), st.just(("mail",)))),
     limits=st.lists(USAGES, max_size=2).map(tuple),
     held=st.one_of(st.none(), st.builds(Held, st.lists(HOLDINGS, max_size=3).map(tuple), st.booleans())),
