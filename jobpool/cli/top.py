@@ -79,7 +79,8 @@ def _follow(args: argparse.Namespace, looker: Looker, interrupts: Interrupts) ->
 
 
 def _write(args: argparse.Namespace, frame: Frame) -> None:
-    from .live.drawing import header, plain, sections
+    from .live.drawing import header, plain
+    from .live.rows import sections
 
     terminal = console()
     if args.json:

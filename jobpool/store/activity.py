@@ -7,7 +7,6 @@ is read, and the jobs that are shown. The rest are numbers that the server keeps
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +16,9 @@ from ..data import LENIENT
 from ..job import State
 from ..overview import Activity, FailedJob, Held, RunningJob
 from ..pauses import Paused
-from ..progress import Progress
 from .connection import Connection
-from .documents import HOLDER_END, Document, holder_of
+from .documents import HOLDER_END, Document
+from .glimpses import is_running, to_failed, to_held, to_instant, to_running
 from .indexes import FAILED_INDEX, LEASE_INDEX
 from .presence import Presence
 from .settings import Settings
@@ -131,8 +130,8 @@ class Overseeing:
         pipeline = [{"$match": _HELD}, {"$project": _SHOWN_RUNNING}, {"$facet": facets}]
         cursor = await self._call(self._jobs.aggregate, pipeline, hint=LEASE_INDEX)
         (found,) = await self._call(cursor.to_list)
-        running = tuple(_running(item, now) for item in found.get("running", ()) if _is_job(item))
-        return tuple(filter(None, map(_held, found["held"]))), running
+        running = tuple(to_running(item, now) for item in found.get("running", ()) if is_running(item))
+        return tuple(filter(None, map(to_held, found["held"]))), running
 
     async def _failures(self, limit: int) -> tuple[FailedJob, ...]:
         """Return the newest failed jobs.
@@ -152,7 +151,7 @@ class Overseeing:
         union = [{"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others]
         order = {"$sort": {"finished_at": DESCENDING, "_id": ASCENDING}}
         cursor = await self._call(self._jobs.aggregate, [*first, *union, order, {"$limit": limit}])
-        return tuple(map(_failed, await self._call(cursor.to_list)))
+        return tuple(map(to_failed, await self._call(cursor.to_list)))
 
     async def _failed_since(self, since: datetime, now: datetime) -> int:
         """Count what failed since then and before now: the server skips from type to type."""
@@ -174,7 +173,7 @@ _COUNTING: list[Document] = [
 
 def _last_failed(found: list[Document]) -> list[str]:
     """Return the types, the one that failed last in front; those are looked into of which nobody can tell."""
-    usable = [(_instant(one["at"]) or NEVER, one["_id"]) for one in found if isinstance(one["_id"], str)]
+    usable = [(to_instant(one["at"]) or NEVER, one["_id"]) for one in found if isinstance(one["_id"], str)]
     return [type for _, type in sorted(usable, reverse=True)]
 
 
@@ -195,67 +194,6 @@ def _newest_of(type: str, limit: int) -> list[Document]:
     }
     wanted: Document = {**_FAILED, "type": {"$eq": type}, "finished_at": {"$lt": NEVER}}
     return [{"$match": wanted}, {"$sort": {"finished_at": DESCENDING}}, {"$limit": limit}, {"$project": shown}]
-
-
-def _held(found: Document) -> Held | None:
-    of = found["_id"]
-    if not isinstance(of.get("type"), str):  # somebody else wrote it
-        return None
-    return Held(_text(of.get("pool")) or "", of.get("holder"), of["type"], found["claimed"], found["running"])
-
-
-def _is_job(found: Document) -> bool:
-    return isinstance(found.get("type"), str) and isinstance(found.get("started_at"), datetime)
-
-
-def _running(found: Document, now: datetime) -> RunningJob:
-    started_at: datetime = found["started_at"]
-    attempts = found.get("attempts")
-    return RunningJob(
-        id=str(found["_id"]),
-        type=found["type"],
-        key=_text(found.get("key")),
-        pool=_text(found.get("pool")),
-        pool_id=holder_of(found.get("claim")),
-        started_at=started_at,
-        seconds=max(0.0, (now - started_at).total_seconds()),
-        attempt=attempts if isinstance(attempts, int) else 1,
-        progress=_progress(found.get("progress")),
-        lease_until=_instant(found.get("lease_until")),
-        cancel_requested_at=_instant(found.get("cancel_requested_at")),
-    )
-
-
-def _progress(said: object) -> Progress | None:
-    if not isinstance(said, Mapping) or not isinstance(done := said.get("done"), int | float):
-        return None
-    total = said.get("total")
-    return Progress(
-        done=done,
-        total=total if isinstance(total, int | float) else None,
-        note=_text(said.get("note")) or "",
-        at=_instant(said.get("at")),
-    )
-
-
-def _failed(found: Document) -> FailedJob:
-    error, attempts = found.get("error"), found.get("attempts")
-    return FailedJob(
-        id=str(found["_id"]),
-        type=found["type"],
-        finished_at=found["finished_at"],
-        error=_text(error.get("type") if isinstance(error, Mapping) else None) or "",
-        message=found["message"],
-        attempts=attempts if isinstance(attempts, int) else 0,
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _instant(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None
 
 
 def _address(connection: Connection) -> str:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobpool.backlog import AlivePool, Backlog, Rate, TypeBacklog
-from jobpool.cli.live.drawing import HELP, ORDERS, Section, fitted, flowed, header, plain, sections
+from jobpool.cli.live.drawing import HELP, fitted, flowed, header, plain
 from jobpool.cli.live.frame import Frame, Rates, alike, rates_of
+from jobpool.cli.live.rows import ORDERS, Section, sections
 from jobpool.cli.terminal.screen import Column
 from jobpool.overview import Activity, FailedJob, TypeOverview
 from jobpool.pauses import Pause, Paused

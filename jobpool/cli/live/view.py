@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..signals import Interrupts
 from ..terminal.screen import rich_table
 from ..terminal.words import clean
-from .drawing import HELP, ORDERS, fitted, flowed, header, sections
+from .drawing import HELP, fitted, flowed, header
 from .keys import Keys
+from .rows import ORDERS, sections
 
 if TYPE_CHECKING:
     from rich.console import Console
