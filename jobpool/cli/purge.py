@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  jobpool purge --older-than 30d --all --yes                all that ended a month ago, as from cron
-  jobpool purge --older-than 1d --state succeeded --yes     and leave what failed
-  jobpool purge --older-than 30d --all --dry-run            how much would it be?
+  jobpool purge --older-than 30d --yes                    all that ended a month ago, as from cron
+  jobpool purge --older-than 1d --state succeeded --yes   and leave what failed
+  jobpool purge --older-than 30d --dry-run                how much would it be?
 """
 
 
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         doing="purging",
         apply=apply,
         look={"to": "purge", "older_than": args.ended},
+        bounded=True,
         refused={
             **dict.fromkeys(("succeeded", "failed", "cancelled"), "it ended later, or others wait to hear of it"),
             **dict.fromkeys(("waiting", "pending", "claimed", "running"), "it has not ended"),

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pymongo import ASCENDING
 
-from ..errors import StoreRefused
+from ..errors import StoreRefused, StoreUnavailable
 from ..job import Brief, State
 from ..matching import Matcher
 from .connection import Connection
@@ -28,6 +28,8 @@ SLOW_LOOK, LOOK = 1000, 20_000
 HEAVY = 100
 #: So many ids of an index are kept in memory, some 15 MB, to read no other jobs; what has more is walked through.
 FEW = 100_000
+#: Seconds for that: an index may hold millions of jobs of which few are meant. It is given up then, too.
+PATIENCE = 2.0
 
 _HELD: Document = {"lease_until": {"$exists": True}}
 #: States whose jobs have an index that holds no others, and what it holds only.
@@ -101,7 +103,7 @@ class Pages:
             found += _briefs(document for document in some if matcher.matches(document))
 
     async def few(self, filter: Document, states: Sequence[str]) -> list[Brief] | None:
-        """Return the jobs in these states by their indexes; None if one has no index, or these are many."""
+        """Return the jobs in these states by their indexes; None if one has no index, or these are too many."""
         if not all(state in _INDEXES for state in states):
             return None
         found: dict[str, Brief] = {}
@@ -111,11 +113,12 @@ class Pages:
             cursor = (
                 self._jobs.find(wanted, {"type": 1, "state": 1}).hint(index).limit(FEW + 1).batch_size(FEW + 2)
             )
+            limit = min(PATIENCE, self._connection.timeout)
             try:
-                with self._connection.call("find", what="reading jobs"):
+                with self._connection.call("find", what="reading jobs", timeout=limit):
                     found |= {brief.id: brief for brief in _briefs(await self._call(cursor.to_list))}
-            except StoreRefused as error:
-                if error.kind != "index":
+            except (StoreRefused, StoreUnavailable) as error:
+                if error.kind not in ("index", "timeout"):
                     raise
                 return None
             if len(found) > FEW:

@@ -273,9 +273,10 @@ def test_snoozed_jobs_are_due_at_that_time(cli: Cli, manager: JobManager) -> Non
 
 
 def test_purge_goes_by_when_jobs_ended(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
-    assert cli("purge", "--older-than", "1d", "--all", "--yes").code == 4
+    assert cli("purge", "--older-than", "1d", "--yes").code == 4
+    assert cli("purge", "--older-than", "0").code == 2, "nobody can be asked"
     jobs.update_one({"_id": "ok-0"}, {"$set": {"finished_at": datetime.now(UTC) - timedelta(days=2)}})
-    assert cli("purge", "--older-than", "1d", "--all", "--yes").out == "1 job purged\n"
+    assert cli("purge", "--older-than", "1d", "--yes").out == "1 job purged\n"
     assert manager.count(ids=["ok-0"]) == 0
 
 

@@ -99,7 +99,7 @@ def _check(args: argparse.Namespace, operation: Operation, named: Sequence[str],
 
     if args.all and (args.id or named or selected):
         raise InvalidConfiguration("--all is every job: give no ids and no filters with it, or leave it out")
-    if args.id or selected:
+    if args.id or selected or operation.bounded:
         return
     if not args.all:
         raise InvalidConfiguration(

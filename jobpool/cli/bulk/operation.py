@@ -29,6 +29,7 @@ class Operation:
         became: Words for the parts of what `apply` returns, if these tell more than their sum.
         again: What to say to have a broken-off command go on, if that is not the same command.
         states: The states that are meant if nobody names some.
+        bounded: Whether its own options say which jobs are meant, so that nothing else has to.
     """
 
     verb: str
@@ -43,3 +44,4 @@ class Operation:
     became: Mapping[str, str] = field(default_factory=dict)
     again: str = "the same command goes on with the rest"
     states: Sequence[str] | None = None
+    bounded: bool = False

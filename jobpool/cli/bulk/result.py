@@ -115,7 +115,9 @@ def _parts(operation: Operation, result: Result) -> str:
 def kinds(found: Found) -> str:
     """Return what the jobs are in words: ``300 failed, 12 waiting for a retry``."""
     largest = found.kinds.most_common()
-    return f"all {largest[0][0]}" if len(largest) == 1 else ", ".join(f"{count(n)} {kind}" for kind, n in largest)
+    if len(largest) > 1:
+        return ", ".join(f"{count(number)} {kind}" for kind, number in largest)
+    return largest[0][0] if len(found.ids) == 1 else f"all {largest[0][0]}"
 
 
 def tell_of_left(operation: Operation, found: Found) -> None:
