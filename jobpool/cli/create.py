@@ -10,6 +10,7 @@ from .options import place
 from .options.amounts import instant, seconds
 from .options.documents import Line, Source
 from .terminal import jsons
+from .terminal.jobs import an_id
 from .terminal.screen import say, write
 from .terminal.words import clean, moment
 
@@ -155,14 +156,14 @@ def _one(args: argparse.Namespace, manager: JobManager, source: Source, common: 
         id = requested(asked, manager).job_id
         there = manager.find(ids=[id])
         say(f"it is there already, {there[0].state}; nothing would be created" if there else "it would be created")
-        write(jsons.whole({"id": id, "created": not there}) if args.json else id)
+        write(jsons.whole({"id": id, "created": not there}) if args.json else an_id(id))
         return OK
     job = manager.create(asked, **_options(args))
     if job.dropped:
         say("not created: there is no room for it")
     elif not job.created:
         say(f"it was there already, {job.state}, created {moment(job.created_at)}")
-    write(jsons.whole(job) if args.json else job.id)
+    write(jsons.whole(job) if args.json else an_id(job.id))
     return FAILED if job.dropped else OK
 
 

@@ -13,7 +13,7 @@ from .options import filters, place
 from .options.amounts import number
 from .options.ids import resolve
 from .terminal import jsons
-from .terminal.jobs import COLUMNS, FEW, USUAL, row, short
+from .terminal.jobs import COLUMNS, FEW, USUAL, an_id, row, short
 from .terminal.screen import Column, say, table, width, write
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _with(first: Job, rest: Iterable[Job]) -> Iterator[Job]:
 def _show(args: argparse.Namespace, manager: JobManager, found: Iterator[Job]) -> None:
     if args.ids or args.json:
         for job in found:
-            write(jsons.line(job) if args.json else job.id)
+            write(jsons.line(job) if args.json else an_id(job.id))
         return
     from ..store.driver import run as take
 

@@ -99,7 +99,7 @@ class Inspecting(Looking):
         """Return a job, and what it has to do with: whom it waits for, who waits for it, which pool holds it.
 
         Some six reads, each by an index, one after the other: what changes meanwhile may be in one of
-        them and not in another.
+        them and not in another. Pools and schedules that this user may not read are left out.
 
         Raises:
             JobNotFound: It does not exist.

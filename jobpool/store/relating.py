@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from pymongo import ASCENDING
 
 from ..backlog import AlivePool
-from ..errors import JobNotFound
+from ..errors import JobNotFound, StoreRefused
 from ..job import Job
 from ..names import shown
 from ..relations import Neighbour, Relations, trace_id_in
@@ -18,6 +19,8 @@ from .followers import waits_for_any
 from .indexes import WAITS_INDEX
 from .presence import Presence
 from .schedules import SUFFIX
+
+R = TypeVar("R")
 
 #: Neighbours of a kind that are shown.
 SHOWN = 20
@@ -48,7 +51,8 @@ class Relating:
     async def relations(self, id: str) -> tuple[Job, Relations]:
         """Return a job, and what it has to do with: at most six reads, each by an index.
 
-        The reads are one after the other: what changes meanwhile may be in one and not in another.
+        The reads are one after the other: what changes meanwhile may be in one and not in another. What this
+        user may not read of pools and schedules is left out.
 
         Raises:
             JobNotFound: It does not exist.
@@ -64,16 +68,27 @@ class Relating:
             number = len(followers)
             if number == SHOWN:
                 number = await self._call(self._jobs.count_documents, waiting, hint=WAITS_INDEX)
-            return job, Relations(
-                id=id,
-                at=await self._connection.now(),
-                after=await self._neighbours([*job.waits_for, *(set(job.after) - set(job.waits_for))][:SHOWN]),
-                followers=followers,
-                follower_count=number,
-                pools=await self._pools(job),
-                schedule=await self._schedule(id),
-                trace_id=trace_id_in(document.get("trace")),
-            )
+            after = await self._neighbours([*job.waits_for, *(set(job.after) - set(job.waits_for))][:SHOWN])
+        return job, Relations(
+            id=id,
+            at=await self._connection.now(),
+            after=after,
+            followers=followers,
+            follower_count=number,
+            pools=await self._allowed(lambda: self._pools(job)) or (),
+            schedule=await self._allowed(lambda: self._schedule(id)),
+            trace_id=trace_id_in(document.get("trace")),
+        )
+
+    async def _allowed(self, read: Callable[[], Awaitable[R]]) -> R | None:
+        """Return what a read in a collection beside the jobs gives; None if this user may not read there."""
+        try:
+            with self._connection.call("find", what="reading what a job has to do with"):
+                return await read()
+        except StoreRefused as error:
+            if error.kind != "rights":
+                raise
+            return None
 
     async def _neighbours(self, ids: Sequence[str]) -> tuple[Neighbour, ...]:
         if not ids:

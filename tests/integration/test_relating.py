@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from jobpool import AsyncJobManager, JobManager, State, WorkerPool
 from jobpool.cli.options.ids import resolve
@@ -87,6 +89,24 @@ def test_the_trace_is_named(manager: JobManager, jobs: Jobs, trace: Any, found: 
     manager.create("x", id="one")
     jobs.update_one({"_id": "one"}, {"$set": {"trace": trace}})
     assert manager.relations("one")[1].trace_id == found
+
+
+def test_what_may_not_be_read_is_left_out(
+    manager: JobManager, client: MongoClient[dict[str, Any]], database: str
+) -> None:
+    manager.create("x", id="one@2026-11-27T12:00:00Z")
+    now = datetime.now(UTC)
+    with WorkerPool(manager, threads=1):
+        manager.create("works", id="two")
+        manager.wait("two")
+    data = {"failCommands": ["find"], "errorCode": 13, "namespace": f"{database}.jobs.pools"}
+    client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
+    try:
+        job, relations = manager.relations("two")
+    finally:
+        client.admin.command("configureFailPoint", "failCommand", mode="off")
+    assert (job.pool is not None, relations.pools) == (True, ())
+    assert abs((relations.at - now).total_seconds()) < 60
 
 
 def test_a_job_that_is_not_there_is_not_found(manager: JobManager) -> None:

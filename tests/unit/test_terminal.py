@@ -165,3 +165,11 @@ def test_only_yes_is_yes(monkeypatch: pytest.MonkeyPatch, typed: str, meant: boo
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert confirm.confirmed("Remove 5 jobs?", yes=False) is meant
+
+
+def test_json_moves_no_cursor_and_means_the_same() -> None:
+    value = {"text": "\x1b[2J\x9b2J\x7f\u202e\u2028ä😀"}
+    for text in (jsons.line(value), jsons.whole(value)):
+        assert not {"\x1b", "\x9b", "\x7f", "\u202e", "\u2028"} & set(text)
+        assert "ä😀" in text
+        assert json.loads(text) == value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .screen import Column
+from .screen import Column, width
 from .words import ago, clean, duration, moment
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def short(id: str) -> str:
     """Return an id for a narrow place: cut at its end, and marked so, if it is long."""
     longest = SHORT if id.startswith("v1:") and len(id) == 67 else SHORT_NAMED
     return id if len(id) <= longest + 1 else id[:longest] + CUT
+
+
+def an_id(id: str) -> str:
+    """Return an id for a line of its own: clean on a terminal, as it is for whoever reads it from a pipe."""
+    return id if width() is None else clean(id)
 
 
 def when(job: Job, now: datetime) -> str:

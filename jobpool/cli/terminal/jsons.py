@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from typing import Any
 #: Fields that hold what users stored: they may look like anything.
 STORED = frozenset(("data", "result", "checkpoint", "document"))
 _AS_IT_IS = frozenset((str, int, bool))
+#: What JSON allows in a text and a terminal might obey.
+_OBEYED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
@@ -55,9 +58,14 @@ def _field(name: str, value: Any) -> Any:
 
 def line(value: Any) -> str:
     """Return a value as one line of JSON."""
-    return json.dumps(plain(value), ensure_ascii=False, separators=(", ", ": "))
+    return _clean(json.dumps(plain(value), ensure_ascii=False, separators=(", ", ": ")))
 
 
 def whole(value: Any) -> str:
     """Return a value as indented JSON."""
-    return json.dumps(plain(value), ensure_ascii=False, indent=2)
+    return _clean(json.dumps(plain(value), ensure_ascii=False, indent=2))
+
+
+def _clean(text: str) -> str:
+    """Return JSON that moves no cursor: what terminals obey is spelled out, which means the same."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
