@@ -27,7 +27,9 @@ backlog   how the jobs that are due, scheduled or waiting
           become more per second, between two counts
 counted   when that was: counting rests for 20 times as
           long as it took, so it costs the server little
-busy      jobs that run, of all threads of the pools alive
+busy      threads of the pools alive that have a job
+running   jobs that are started; short ones are started a
+          moment ahead of their threads
 rate      of a type or pool, as "ended"
 failed last  of the 20 jobs that failed last for good
 
@@ -143,7 +145,7 @@ def _shares(wanted: Sequence[int], shares: Sequence[int], room: int) -> list[int
 def plain(frame: Frame, order: str = "due") -> list[str]:
     """Return a frame as lines of text, nothing left out."""
     lines = header(frame, 10_000, words=True)
-    for section in sections(frame, order):
+    for section in sections(frame, order, whole=True):
         cells = [[clean(value) for value in row] for row in section.rows]
         lines += ["", *plain_rows(section.columns, cells)]
     return lines

@@ -85,7 +85,7 @@ class Frame:
         at: When it was looked (server time).
         server, replica_set, members, unreachable: Who answered, and the others; see `Activity`.
         documents: How many jobs there are, whatever their state.
-        pools_alive, threads, busy: Pools, their threads, and the jobs that run.
+        pools_alive, threads, busy: Pools, their threads, and how many of these have a job.
         rates: How fast things move.
         counted_at: When `types` were counted: counting rests for twenty times as long as it took.
         types: The types; None if they have not been counted yet.

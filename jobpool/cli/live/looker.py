@@ -145,6 +145,7 @@ class Looker:
         from ...overview import types_of
 
         counted = self._counts[-1] if self._counts else None
+        loads = [load_of(pool, activity) for pool in activity.pools]
         return Frame(
             collection=self._manager.store.name,
             at=activity.at,
@@ -155,11 +156,12 @@ class Looker:
             documents=activity.documents,
             pools_alive=len(activity.pools),
             threads=sum(pool.threads for pool in activity.pools),
-            busy=sum(held.running for held in activity.held),
+            # Short jobs are started a moment ahead of their threads, and more than there are.
+            busy=sum(min(load.running, load.threads) for load in loads),
             rates=rates_of(activity, before, since, self._counts),
             counted_at=counted.at if counted else None,
             types=types_of(counted, activity.pools, activity.paused) if counted else None,
-            pools=tuple(sorted((load_of(pool, activity) for pool in activity.pools), key=_order)),
+            pools=tuple(sorted(loads, key=_order)),
             running=activity.running,
             failures=alike(activity.failures),
             paused=activity.paused,

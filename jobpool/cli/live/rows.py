@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..terminal import facts
+from ..terminal.jobs import short
 from ..terminal.screen import Column
 from ..terminal.words import count, duration, rate
 
@@ -62,13 +63,19 @@ ORDERS: dict[str, Callable[[TypeOverview], Any]] = {
 }
 
 
-def sections(frame: Frame, order: str = "due") -> list[Section]:
-    """Return the tables, those without rows left out."""
+def sections(frame: Frame, order: str = "due", *, whole: bool = False) -> list[Section]:
+    """Return the tables, those without rows left out.
+
+    Args:
+        whole: Leave ids as they are.
+    """
     types = sorted(frame.types or (), key=ORDERS[order])
     made = [
         Section(_TYPES, tuple(map(_type, types)), share=4),
         Section(_POOLS, tuple(map(_pool, frame.pools)), share=2),
-        Section(_RUNNING, tuple(map(_running, frame.running)), share=2),
+        Section(
+            _RUNNING, tuple(_running(one, one.id if whole else short(one.id)) for one in frame.running), share=2
+        ),
         Section(_FAILED, tuple(_failed(one, frame.at) for one in frame.failures), share=2),
     ]
     return [section for section in made if section.rows]
@@ -142,12 +149,12 @@ _RUNNING = (
 )
 
 
-def _running(one: RunningJob) -> tuple[str, ...]:
+def _running(one: RunningJob, id: str) -> tuple[str, ...]:
     share = one.progress.share if one.progress else None
     done = f"{one.progress.done:g}" if one.progress else "-"
     asked = " (cancelled)" if one.cancel_requested_at else ""
     return (
-        one.id,
+        id,
         duration(one.seconds),
         one.type,
         (done if share is None else f"{share:.0%}") + asked,
