@@ -31,6 +31,7 @@ def shop_at_work(uri: str) -> Iterator[dict[str, str]]:
         until(lambda: manager.count(type="mail", state="failed") >= 5, "failures")
         until(lambda: manager.count(type="invoice", state="running") >= 2, "a full limit")
         until(lambda: manager.count(type="report", state="running") >= 2, "long jobs")
+        until(lambda: manager.backlog().of("mail").throughput > 0, "the pools' word on how fast they are")
         yield environment
 
 

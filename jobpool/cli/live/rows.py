@@ -70,12 +70,11 @@ def sections(frame: Frame, order: str = "due", *, whole: bool = False) -> list[S
         whole: Leave ids as they are.
     """
     types = sorted(frame.types or (), key=ORDERS[order])
+    running = [_running(one, one.id if whole else short(one.id)) for one in frame.running]
     made = [
         Section(_TYPES, tuple(map(_type, types)), share=4),
         Section(_POOLS, tuple(map(_pool, frame.pools)), share=2),
-        Section(
-            _RUNNING, tuple(_running(one, one.id if whole else short(one.id)) for one in frame.running), share=2
-        ),
+        Section(_RUNNING, tuple(running), share=2),
         Section(_FAILED, tuple(_failed(one, frame.at) for one in frame.failures), share=2),
     ]
     return [section for section in made if section.rows]
