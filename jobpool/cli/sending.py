@@ -116,6 +116,7 @@ class Sending:
         self.outcome = Outcome()
         self._sink, self._source, self._common = sink, source, common
         self._id_field, self._skip_bad = id_field, skip_bad
+        self._sent: list[Line] = []  # of which nothing is known yet
 
     def send(self, lines: Iterable[Line | None], title: str) -> Outcome:
         """Send all of it and return what became of it.
@@ -125,17 +126,18 @@ class Sending:
             KeyboardInterrupt, JobpoolError: After it was said how far it came.
         """
         outcome = self.outcome
-        with Progress(title, by_share=self._source.size is not None) as progress:
-            for batch in _batches(lines):
-                try:
+        try:
+            with Progress(title, by_share=self._source.size is not None) as progress:
+                for batch in _batches(lines):
+                    self._sent = batch
                     self._send(batch)
-                except BadLine:
-                    raise
-                except BaseException as error:
-                    self._say_how_far(batch, error)
-                    raise
-                outcome.lines = batch[-1].number or 0
-                progress.advance(len(batch), share=self._source.share)
+                    outcome.lines, self._sent = batch[-1].number or 0, []
+                    progress.advance(len(batch), share=self._source.share)
+        except BadLine:
+            raise
+        except BaseException as error:  # Ctrl-C, wherever it comes
+            self._say_how_far(error)
+            raise
         return outcome
 
     def _send(self, batch: list[Line]) -> None:
@@ -185,9 +187,9 @@ class Sending:
             say("skipped: ... more such lines; they are counted, and no longer named")
         return None
 
-    def _say_how_far(self, batch: list[Line], error: BaseException) -> None:
+    def _say_how_far(self, error: BaseException) -> None:
         """Say what is done, and what may be, before `error` ends it."""
-        outcome = self.outcome
+        outcome, sent = self.outcome, self._sent
         untouched = getattr(error, "operation", "") == "hello"  # the server was not even reached
         if untouched and not outcome.lines:
             return
@@ -196,11 +198,9 @@ class Sending:
             if outcome.lines
             else "nothing is done"
         )
-        doubt = (
-            ""
-            if untouched
-            else f", lines {count(batch[0].number or 0)} to {count(batch[-1].number or 0)} in doubt"
-        )
+        doubt = ""
+        if sent and not untouched:
+            doubt = f", lines {count(sent[0].number or 0)} to {count(sent[-1].number or 0)} in doubt"
         say(f"{done}{doubt}; the same command again goes on, as equal work is done once")
 
 

@@ -305,7 +305,9 @@ def test_an_interruption_says_how_far_and_the_same_command_goes_on(
         out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     first, *_, last = said.decode().splitlines()
-    found = re.fullmatch(r"lines up to ([\d,]+) are done \(([\d,]+) jobs created\), lines .* goes on, .*", first)
+    found = re.fullmatch(
+        r"lines up to ([\d,]+) are done \(([\d,]+) jobs created\).*; the same command .* goes on, .*", first
+    )
     assert found, said
     assert int(found[1].replace(",", "")) <= jobs.count_documents({}) < 100_000
     assert last == "jobpool: interrupted"

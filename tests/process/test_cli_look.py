@@ -146,8 +146,8 @@ def test_nothing_at_all_is_no_error(cli: Cli, manager: JobManager) -> None:
     ],
     ids=" ".join,
 )
-def test_nonsense_is_a_usage_error_in_one_line(cli: Cli, some: list[str], arguments: str) -> None:
-    answer = cli("ls", *arguments.split())
+def test_nonsense_is_a_usage_error_in_one_line(cli: Cli, some: list[str], arguments: list[str]) -> None:
+    answer = cli("ls", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") == 1
 
