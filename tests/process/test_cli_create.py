@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from jobpool.cli import main
 from jobpool.embedded import EmbeddedMongo
 from jobpool.ids import job_id
 
@@ -222,7 +223,6 @@ def test_jobs_without_room_are_refused_or_left_out(with_manager: Cli, jobs: Jobs
         (["mail", "--data", '{"at": {"$date": "never"}}'], "--data: "),
         (["mail", "--data", "@nowhere.json"], "cannot read 'nowhere.json': No such file"),
         (["mail", "--data", "@."], "cannot read '.': it is a directory"),
-        (["mail", "--data", "-"], "stdin: it is empty"),
         (["mail", "--data", "NaN"], "not a finite number"),
         (["mail", "--data", "1" * 30], "64 bits"),
         (["mail", "--data", "[" * 100_000], "--data: it is nested too deeply"),
@@ -238,14 +238,29 @@ def test_jobs_without_room_are_refused_or_left_out(with_manager: Cli, jobs: Jobs
     ids=lambda value: None if isinstance(value, list) else value[:20].replace("\n", " "),
 )
 def test_nonsense_is_a_usage_error_in_one_line(
-    cli: Cli, client: MongoClient[dict[str, Any]], database: str, arguments: list[str], said: str
+    server: EmbeddedMongo,
+    client: MongoClient[dict[str, Any]],
+    database: str,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
 ) -> None:
-    answer = cli("create", *arguments)
-    assert (answer.code, answer.out) == (2, "")
+    try:
+        code = main(["create", *arguments, "--uri", server.uri, "-d", database])  # a process each would take long
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    answer = capsys.readouterr()
+    assert (code, answer.out) == (2, "")
     assert said in answer.err
     assert answer.err.startswith("jobpool: ")
     assert answer.err.count("\n") == 1
     assert database not in client.list_database_names()
+
+
+def test_an_empty_stdin_is_no_job(cli: Cli) -> None:
+    answer = cli("create", "mail", "--data", "-")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "jobpool: stdin: it is empty; nothing was created\n"
 
 
 def test_a_job_to_run_after_one_that_is_not_there_is_not_created(cli: Cli, jobs: Jobs) -> None:

@@ -170,7 +170,7 @@ def test_without_mongodb_it_says_so_in_one_line(cli: Cli, command: list[str]) ->
 
 
 @pytest.mark.parametrize("without_rich", [False, True], ids=["rich", "plain"])
-@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("width", [60, 140])
 def test_a_list_fits_a_terminal(cli: Cli, some: list[str], width: int, without_rich: bool) -> None:
     with cli.on_a_terminal("ls", width=width, without_rich=without_rich) as terminal:
         assert terminal.end() == 0
