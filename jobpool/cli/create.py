@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_source(parser)
     _add_job(parser)
-    parser.add_argument("--dry-run", action="store_true", help="check all of it, write nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="check all of it, write nothing")
     parser.add_argument("--json", action="store_true", help="print the job, or the counts, as JSON")
     place.add_arguments(parser)
 
