@@ -80,7 +80,7 @@ async def reachable(look: Look) -> Sequence[Finding]:
     """Can this machine reach each member that may become primary?"""
     _replicated(look)
     if described(look).topology_type_name == "Single":
-        return [ok("this client was told to speak to one member only", direct=True)]
+        return [_direct(look.hello)]
     until = time.monotonic() + min(REACHED_WITHIN, look.timeout / 2)
     down = await _known_down(look)
     while True:
@@ -99,6 +99,20 @@ async def reachable(look: Look) -> Sequence[Finding]:
             )
         ]
     return [ok("this machine reaches each member that it has to", members=len(servers))]
+
+
+def _direct(hello: Document) -> Finding:
+    """Return what it means that all goes to one member, whichever it is."""
+    if hello.get("isWritablePrimary"):
+        return ok("this client was told to speak to one member only", direct=True)
+    primary = hello.get("primary")
+    return problem(
+        "this client was told to speak to one member only, and that is not the primary: by this URI nothing is "
+        "created or claimed, and what is read may be late",
+        f"leave directConnection=true out of the URI, and name replicaSet={hello.get('setName')}",
+        direct=True,
+        primary=primary,
+    )
 
 
 async def majority(look: Look) -> Sequence[Finding]:
