@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -164,32 +165,23 @@ def briefs(jobs: list[Job]) -> list[Brief]:
 
 
 @pytest.mark.usefixtures("narrow")
-@pytest.mark.parametrize("few", [0, 3, 100], ids=["walked", "too many for an index", "by index"])
-@pytest.mark.parametrize("size", [1, 4, 100])
 @pytest.mark.parametrize(("selected", "meant"), [item[1:] for item in SELECTIONS], ids=IDS)
 def test_a_walk_meets_each_job_once_whatever_its_way(
-    manager: JobManager,
-    monkeypatch: pytest.MonkeyPatch,
-    few: int,
-    size: int,
-    selected: dict[str, Any],
-    meant: Callable[[Job], bool],
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch, selected: dict[str, Any], meant: Callable[[Job], bool]
 ) -> None:
-    monkeypatch.setattr(pages_module, "FEW", few)
+    """Through all jobs, too many for an index, by an index; in pages of any size."""
     expected = briefs([job for job in manager.find(limit=100) if meant(job)])
-    pages = list(manager.pages(size=size, **selected))
-    assert [brief for page in pages for brief in page] == expected
-    assert all(len(page) == size for page in pages[:-1])
     middle = expected[len(expected) // 2].id if expected else "x"
-    rest = [brief for page in manager.pages(size=size, after=middle, **selected) for brief in page]
-    assert rest == [brief for brief in expected if brief.id > middle]
     named = [brief.id for brief in expected[::2]]
-    found = [
-        brief.id
-        for page in manager.pages(size=size, ids=[*named, *named, "nowhere"], **selected)
-        for brief in page
-    ]
-    assert found == named
+    for few, size in product((0, 3, 100), (1, 4, 100)):
+        monkeypatch.setattr(pages_module, "FEW", few)
+        pages = list(manager.pages(size=size, **selected))
+        assert [brief for page in pages for brief in page] == expected
+        assert all(len(page) == size for page in pages[:-1])
+        rest = [brief for page in manager.pages(size=size, after=middle, **selected) for brief in page]
+        assert rest == [brief for brief in expected if brief.id > middle]
+        found = manager.pages(size=size, ids=[*named, *named, "nowhere"], **selected)
+        assert [brief.id for page in found for brief in page] == named
 
 
 @pytest.mark.usefixtures("narrow")
