@@ -6,11 +6,12 @@ counting and going on after an interruption are the same for all.
 """
 
 from .carried import Carried, Left, Note, Source, Unfit
-from .raw import as_far_as_readable
+from .raw import MAX_KEY, as_far_as_readable, id_alone
 from .report import Imported, Skipped
 from .togedo import Togedo
 
 __all__ = [
+    "MAX_KEY",
     "Carried",
     "Imported",
     "Left",
@@ -20,4 +21,5 @@ __all__ = [
     "Togedo",
     "Unfit",
     "as_far_as_readable",
+    "id_alone",
 ]

@@ -1,4 +1,4 @@
-"""What the decoder would change without a word: undefined becomes None, a symbol a text."""
+"""BSON as it is: ids, and what the decoder would change without a word (undefined becomes None, a symbol a text)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _ODD = {0x06: "undefined", 0x0C: "a DBPointer", 0x0E: "a Symbol"}
 _DOCUMENT, _ARRAY = 0x03, 0x04
 #: Bytes of the kinds that always take as many.
 _FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16}
-_FIXED |= {0x7F: 0, 0xFF: 0}
+MAX_KEY, _MIN_KEY = 0x7F, 0xFF
+_FIXED |= {MAX_KEY: 0, _MIN_KEY: 0}
 _TEXTS = frozenset((0x02, 0x0D, 0x0E))
 
 
@@ -32,6 +33,21 @@ def as_far_as_readable(raw: bytes) -> dict[str, Any] | None:
     except (*ENCODING_ERRORS, RecursionError):
         return None
     return document
+
+
+def id_alone(raw: bytes) -> bytes:
+    """Return the BSON document that has only the ``_id`` of another, byte for byte: no value of it is decoded.
+
+    So it is the one that it is, though Python have no value for it, or one that is not equal to itself.
+    """
+    at = 4
+    while raw[at]:
+        kind, stop = raw[at], raw.index(0, at + 1) + 1
+        end = stop + _size(raw, stop, kind)
+        if raw[at + 1 : stop] == b"_id\0":
+            return (end - at + 5).to_bytes(4, "little") + raw[at:end] + b"\0"
+        at = end
+    raise ValueError("a document without _id")  # MongoDB keeps none
 
 
 def _odd(raw: bytes, start: int, path: str, *, array: bool = False) -> Iterator[tuple[str, str]]:

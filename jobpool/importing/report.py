@@ -44,7 +44,7 @@ class Imported:
         skipped: How many could not become jobs, by `problems`.
         results_left: How many came without their result.
         missing: How many were carried over and are not there: zero, unless somebody deletes meanwhile.
-        source_states: By state there, how many were read.
+        source_states: By state there, how many were read; past 20 states ``other``.
         target_states: By state here, how many of these jobs are there, read back from the collection.
         problems: By problem, how many.
         notes: By what is worth saying, how many; see `jobpool.importing.Note`.

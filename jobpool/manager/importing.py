@@ -16,6 +16,9 @@ from ..store.driver import run
 from ..store.importing import MARK, Origin, imported_document
 from .base import Base
 
+#: So many states of the source are told apart; the rest is `OTHER`.
+STATES, OTHER = 20, "other"
+
 OnRound = Callable[[Imported], None]
 OnSkipped = Callable[[Skipped], None]
 
@@ -135,16 +138,17 @@ class _Course:
             for id, mark, (_, one) in zip(reversed(ids), reversed(marks), reversed(pairs), strict=True)
             if id not in before
         }
+        was = set(before)
         if self._report.dry_run:
             after = {id: {"state": document["state"], MARK: document[MARK]} for id, document in new.items()}
             after |= before
         else:
             if new:
-                await self._store.importing.insert(list(new.values()))
+                was |= await self._store.importing.insert(list(new.values()))
                 self._manager.told({document["type"] for document in new.values()})
             after = await self._store.importing.present(ids)
         for (raw, one), mark, id in zip(pairs, marks, ids, strict=True):
-            self._count(raw, one, mark, id in before, after.get(id))
+            self._count(raw, one, mark, id in was, after.get(id))
 
     def _read(self, raw: bytes, now: datetime) -> Carried | None:
         """Return what a document means, None if it becomes no job, which is counted then."""
@@ -155,14 +159,19 @@ class _Course:
         except Unfit as error:
             document = as_far_as_readable(raw)
             status = self._source.status(document or {})
-            tally.source_states[status] += 1
+            self._tell_apart(status)
             self._skip(document, status, error.kind, str(error))
             return None
-        tally.source_states[one.status] += 1
+        self._tell_apart(one.status)
         if isinstance(one, Left):
             tally.numbers["left_out"] += 1
             return None
         return one
+
+    def _tell_apart(self, status: str) -> None:
+        """Count a status of the source; of what is no collection of jobs each document may have another."""
+        states = self._tally.source_states
+        states[status if status in states or len(states) < STATES else OTHER] += 1
 
     def _count(
         self, raw: bytes, one: Carried, mark: dict[str, Any], was: bool, now: dict[str, Any] | None

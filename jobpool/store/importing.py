@@ -19,7 +19,7 @@ from bson.raw_bson import RawBSONDocument
 
 from ..errors import InvalidConfiguration
 from ..executors import Executors
-from ..importing import Carried
+from ..importing import MAX_KEY, Carried, id_alone
 from ..job import JobError, State
 from ..observer import Observer
 from .connection import Connection, closing, collection_of
@@ -29,11 +29,12 @@ from .driver import Driver
 
 #: Documents of a page, and the bytes after which it ends: a page is held in memory.
 PAGE, PAGE_BYTES = 1000, 8 * 1024 * 1024
-#: Documents that are taken from the driver at a time.
-_TAKEN = 50
 _BY_ID = [("_id", 1)]
+#: Documents are decoded elsewhere; the driver looks into them when they are its arguments, and must not stumble.
 _RAW: CodecOptions[Any] = CodecOptions(
-    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
 )
 #: The field of the mark: name of the source, its collection, and the id there.
 MARK = "imported"
@@ -80,40 +81,43 @@ class Origin:
             last: The last document of the page before; None at first.
         """
         options: dict[str, Any] = {"sort": _BY_ID, "hint": _BY_ID}
-        if last is not None:
-            options["min"] = {"_id": RawBSONDocument(last, _RAW)["_id"]}
+        behind = None if last is None else id_alone(last)
+        if behind is not None:
+            if behind[4] == MAX_KEY:  # nothing is behind it, and the server refuses it as a beginning
+                return []
+            options["min"] = RawBSONDocument(behind, _RAW)
         taken: list[bytes] = []
         size = 0
         with self._connection.call("find", what=f"reading {self.name}"):
             cursor = self._documents.find({}, limit=PAGE + 1, **options)
             try:
-                while size < PAGE_BYTES:
-                    some = await self._call(cursor.to_list, _TAKEN)
-                    taken += [bytes(document.raw) for document in some]  # of a large reply it is a view
-                    size += sum(len(document.raw) for document in some)
-                    if len(some) < _TAKEN:
-                        break
+                while size < PAGE_BYTES and (one := await self._call(cursor.to_list, 1)):
+                    document = bytes(one[0].raw)  # of a large reply it is a view
+                    if not taken and behind == id_alone(document):
+                        continue  # it was the last of the page before, whatever is in it now
+                    taken.append(document)
+                    size += len(document)
             finally:
                 await self._call(cursor.close)
-        # The first is where the page before ended; it is looked at as others have it, whatever it is now.
-        if last is not None and taken and _id_of(taken[0]) == _id_of(last):
-            del taken[0]
         return taken
 
 
-def _id_of(raw: bytes) -> Any:
-    id = RawBSONDocument(raw, _RAW)["_id"]
-    return id.raw if isinstance(id, RawBSONDocument) else id
-
-
 async def identity_of(connection: Connection) -> str | None:
-    """Return the UUID of a collection, which no other has, on whatever server; see `Origin.identity`."""
+    """Return the UUID of a collection, which no other has, on whatever server; see `Origin.identity`.
+
+    Raises:
+        InvalidConfiguration: It is a view.
+    """
     jobs = connection.jobs
     with connection.call("find", what=f"looking for {jobs.full_name}"):
         cursor = await connection.driver.call(jobs.database.list_collections, filter={"name": jobs.name})
         found = await connection.driver.call(cursor.to_list)
     if not found:
         return None
+    if found[0].get("type") == "view":
+        raise InvalidConfiguration(
+            f"{jobs.full_name} is a view: name the collection that it shows"
+        )
     uuid = found[0].get("info", {}).get("uuid")
     return str(uuid) if isinstance(uuid, UUID) else jobs.full_name if uuid is None else bytes(uuid).hex()
 
@@ -166,13 +170,14 @@ class Importing:
             cursor = self._connection.jobs.find({"_id": {"$in": list(ids)}}, {"state": 1, MARK: 1})
             return {job["_id"]: job for job in await self._call(cursor.to_list)}
 
-    async def insert(self, documents: Sequence[Document]) -> None:
-        """Insert the jobs that are not there yet; those that are stay as they are.
+    async def insert(self, documents: Sequence[Document]) -> set[str]:
+        """Insert the jobs that are not there yet; those that are stay as they are. Return the ids of these.
 
         Raises:
             StoreUnavailable: Some may be inserted. Repeating goes on from there.
         """
-        await self._creation.create_many(documents, KEEP, None)
+        answer = await self._creation.create_many(documents, KEEP, None)
+        return {documents[index]["_id"] for index in answer.duplicates}
 
 
 def imported_document(

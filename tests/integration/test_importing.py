@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from jobpool import Executor, JobManager, Limit, State
@@ -127,7 +130,111 @@ def test_a_page_of_large_documents_is_smaller(
     source.insert_many([document(n, data="x" * 10_000) for n in range(120)])
     rounds: list[int] = []
     carry(manager, source, on_round=lambda report: rounds.append(report.read))
-    assert rounds == [0, 50, 99, 120]
+    assert rounds == [0, *range(10, 120, 10), 120]
+
+
+def test_a_document_larger_than_a_page_is_a_page_of_its_own(
+    manager: JobManager, source: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each begins where the one before ended, which alone would fill it."""
+    monkeypatch.setattr(importing, "PAGE_BYTES", 5_000)
+    source.insert_many([document(n, data="x" * (10_000 if n % 3 else 10)) for n in range(12)])
+    assert carry(manager, source).inserted == 12
+
+
+def raw(id: bytes, type: bytes = b"mail") -> RawBSONDocument:
+    """A document with an id (its kind, and its value as BSON), as others may have stored it."""
+    text = (len(type) + 1).to_bytes(4, "little") + type + b"\0"
+    known = bson.encode({"status": "queued", "data": 1})[4:-1]
+    body = id[:1] + b"_id\0" + id[1:] + b"\x02type\0" + text + known + b"\0"
+    return RawBSONDocument((4 + len(body)).to_bytes(4, "little") + body)
+
+
+@pytest.mark.parametrize(
+    ("last", "inserted", "problem"),
+    [
+        (raw(b"\x02\x03\0\0\0\xff\xfe\0"), 2, {"unreadable": 1}),
+        (raw(b"\x02\x02\0\0\0z\0", b"\xff\xfe"), 2, {"unreadable": 1}),
+        (raw(b"\x01" + struct.pack("<d", math.nan)), 2, {"id": 1}),
+        (raw(b"\x0e\x02\0\0\0z\0"), 3, {}),
+    ],
+    ids=["id no text", "type no text", "nan", "symbol"],
+)
+@pytest.mark.parametrize("others", [["a", "b"], [-1, -2]], ids=["texts", "numbers"])
+def test_a_page_may_end_with_what_nobody_else_reads(
+    manager: JobManager,
+    source: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
+    last: RawBSONDocument,
+    inserted: int,
+    problem: dict[str, int],
+    others: list[Any],
+) -> None:
+    """And the next one begins behind it: nothing stands still, nothing is read twice."""
+    monkeypatch.setattr(importing, "PAGE", 1)
+    source.insert_many([last, *(document(id) for id in others)])
+    pages: list[int] = []
+
+    def turn(report: Imported) -> None:
+        pages.append(report.read)
+        assert len(pages) < 10
+
+    report = carry(manager, source, on_round=turn)
+    assert (report.read, report.inserted, report.problems) == (3, inserted, problem)
+
+
+def test_behind_the_greatest_of_all_keys_there_is_nothing(manager: JobManager, source: Jobs) -> None:
+    source.insert_many([document("a"), document(bson.MaxKey())])
+    report = carry(manager, source)
+    assert (report.read, report.inserted, report.problems) == (2, 1, {"id": 1})
+
+
+def test_a_view_is_refused(manager: JobManager, source: Jobs) -> None:
+    fill(source)
+    source.database.command("create", "seen", viewOn=source.name)
+    with pytest.raises(InvalidConfiguration, match=r"\.seen is a view"):
+        carry(manager, source, collection="seen")
+
+
+def test_of_two_imports_at_once_each_job_is_the_work_of_one(
+    manager: JobManager, make_manager: MakeManager, source: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other comes between the look and the insert."""
+    fill(source)
+    reports: list[Imported] = []
+    look = importing.Importing.present
+
+    async def present(self: importing.Importing, ids: list[str]) -> dict[str, Any]:
+        found = await look(self, ids)
+        if not reports:
+            monkeypatch.setattr(importing.Importing, "present", look)
+            reports.append(carry(make_manager(), source))
+        return found
+
+    monkeypatch.setattr(importing.Importing, "present", present)
+    report = carry(manager, source)
+    assert (reports[0].inserted, reports[0].already) == (24, 0)
+    assert (report.inserted, report.already, report.existing, report.missing) == (0, 24, 0, 0)
+
+
+def test_states_of_the_source_are_told_apart_as_far_as_that_helps(manager: JobManager, source: Jobs) -> None:
+    """What is no collection of jobs may have as many as documents."""
+    source.insert_many([document(f"{n:02}", f"state {n:02}") for n in range(30)])
+    states = carry(manager, source).source_states
+    assert (len(states), states["state 00"], states["other"]) == (21, 1, 10)
+
+
+def test_jobs_that_were_revived_or_removed_meanwhile(manager: JobManager, source: Jobs, jobs: Jobs) -> None:
+    """A revived one is known and left alone; one that was removed comes again, as it is there."""
+    fill(source)
+    carry(manager, source)
+    manager.revive("00002")
+    manager.remove("00001")
+    report = carry(manager, source)
+    assert (report.already, report.inserted, report.skipped) == (23, 1, 0)
+    assert manager.get("00002").state is State.PENDING
+    assert manager.get("00001").state is State.SUCCEEDED
+    assert jobs.count_documents({}) == 24
 
 
 def test_two_ids_that_are_the_same_as_text_are_not_one_job(manager: JobManager, source: Jobs) -> None:

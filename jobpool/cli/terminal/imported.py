@@ -63,7 +63,7 @@ def hint(report: Imported, first: list[Skipped], file: str | None, *, undecided:
         )
     for one in first:
         what = "came without its result" if one.carried else "skipped"
-        say(f"{what}: {clean(one.id, 80)} ({one.status}): {clean(one.why, 200)}")
+        say(f"{what}: {clean(one.id, 80)} ({clean(one.status, 40)}): {clean(one.why, 200)}")
     more = report.skipped + report.results_left - len(first)
     if more > 0:
         where = f"all are in {clean(file)}" if file else "--skipped FILE keeps all"
