@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 
 from jobpool import AsyncJobManager, Executor, JobManager, Limit
 from jobpool.checkup import Checkup, Finding
 from jobpool.embedded import EmbeddedMongo
-from jobpool.store.checks import clocks, examining, topology
+from jobpool.store.checks import clocks, examining, plans, topology
+from jobpool.store.checks import waiting as waits
 from jobpool.store.checks.check import Check
 from jobpool.store.checks.registry import CHECKS
 from jobpool.store.documents import SCHEMA
@@ -276,6 +278,67 @@ def test_many_later_jobs_of_a_key_make_claims_slow(make_manager: MakeManager, jo
     assert bad(manager.check()) == faults
 
 
+SOON = now(9999)
+MANY = 1200
+#: By check: its index, what that has to hold, and a job that it holds and that is not looked for.
+READS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "reap": ("jobpool_lease", "lease_until", {"state": "running", "lease_until": SOON}),
+    "results": ("jobpool_result", "result_until", {"state": "succeeded", "result_until": SOON}),
+    "ended": ("jobpool_followed", "followed", {"followed": ObjectId()}),
+    "links": ("jobpool_waiting", "linking", {"state": "waiting", "linking": SOON}),
+}
+
+
+@pytest.mark.parametrize("check", READS)
+def test_a_read_looks_at_far_more_than_it_finds(manager: JobManager, jobs: Jobs, check: str) -> None:
+    """Its index has other keys."""
+    name, field, fields = READS[check]
+    (model,) = (one.document for one in INDEXES if one.document["name"] == name)
+    jobs.drop_index(name)
+    jobs.create_index(
+        [("priority", 1), (field, 1)], name=name, partialFilterExpression=model["partialFilterExpression"]
+    )
+    jobs.insert_many([job(f"{n}", **fields) for n in range(MANY)])
+    checkup = manager.check(only=["plans", "indexes.required"])
+    assert bad(checkup) == [("indexes.required", "problem"), (f"plans.{check}", "warning")]
+    (found,) = checkup.warnings
+    assert (found.facts["indexes"], found.facts["keys"], found.facts["returned"]) == ([name], MANY, 0)
+
+
+@pytest.mark.parametrize("check", READS)
+@pytest.mark.parametrize("how", ["dropped", "hidden"])
+def test_a_read_has_no_index(manager: JobManager, jobs: Jobs, check: str, how: str) -> None:
+    """It is not made: it would read everything."""
+    name = READS[check][0]
+    if how == "dropped":
+        jobs.drop_index(name)
+    else:
+        jobs.database.command("collMod", "jobs", index={"name": name, "hidden": True})
+    checkup = manager.check(only=["plans", "indexes.required"])
+    assert bad(checkup) == [("indexes.required", "problem"), (f"plans.{check}", "skipped")]
+    (found,) = checkup.of("skipped")
+    assert (found.text, found.remedy) == (
+        f"it goes by the index {name}, which cannot be used",
+        "see indexes.required",
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "how"),
+    [
+        (lambda jobs: jobs.find({"priority": 1}), "reads the whole collection"),
+        (lambda jobs: jobs.find({"lease_until": {"$gt": SOON}}).hint("jobpool_lease").sort("type"), "sorts"),
+        (lambda jobs: jobs.find().hint("_id_"), "goes by another index"),
+    ],
+    ids=["scan", "sort", "other"],
+)
+def test_a_read_is_made_in_another_way(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch, read: Callable[[Jobs], object], how: str
+) -> None:
+    monkeypatch.setattr(plans, "expired", read)
+    assert only(manager.check(), "plans.reap", "problem").text == f"the look for expired leases {how}"
+
+
 @pytest.mark.parametrize(("seconds", "word"), [(60, "ahead of"), (-60, "behind")])
 def test_this_machine_has_another_time(
     manager: JobManager, monkeypatch: pytest.MonkeyPatch, seconds: int, word: str
@@ -430,9 +493,28 @@ def test_nobody_was_told_of_an_end(manager: JobManager, jobs: Jobs) -> None:
 
 
 def test_a_job_waits_for_one_that_is_gone(manager: JobManager, jobs: Jobs) -> None:
+    """Pools that live find this by themselves, if it is not for long."""
     jobs.insert_many([waiting("1", "2", "3"), job("2")])
-    found = only(manager.check(), "waiting.gone", "problem")
+    found = only(manager.check(), "waiting.gone", "warning")
     assert (found.facts["jobs"], found.facts["missing"]) == (["1"], ["3"])
+    jobs.database["jobs.pools"].delete_many({})
+    assert [one.facts["jobs"] for one in manager.check(only=["waiting"]).problems] == [["1"]]
+
+
+def test_a_job_that_is_told_meanwhile_waits_for_nothing(
+    manager: JobManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and what it waited for is deleted, between the reads of this check."""
+    jobs.insert_many([waiting("1", "2"), job("2")])
+    known = waits.chunks
+
+    def meanwhile(ids: Sequence[str], most: int) -> Iterator[list[str]]:
+        jobs.update_one({"_id": "1"}, {"$set": {"waits_for": [], "state": "pending"}})
+        jobs.delete_one({"_id": "2"})
+        return known(ids, most)
+
+    monkeypatch.setattr(waits, "chunks", meanwhile)
+    assert bad(manager.check(only=["waiting.gone"])) == []
 
 
 def test_a_waiting_job_was_left_by_its_creator(manager: JobManager, jobs: Jobs) -> None:

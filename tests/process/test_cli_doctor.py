@@ -91,7 +91,7 @@ def test_verbose_tells_what_each_check_found(cli: Cli) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("-q",)], ids=["text", "json", "quiet"])
 def test_mongodb_is_gone(cli: Cli, arguments: tuple[str, ...]) -> None:
-    answer = cli("doctor", "--uri", GONE, *arguments)
+    answer = cli("doctor", "--uri", GONE, "--timeout", "0.3", *arguments)
     assert (answer.code, answer.out) == (3, "")
     assert len(answer.err.splitlines()) == 1
     assert "is the server up and reachable?" in answer.err

@@ -11,7 +11,7 @@ from ...names import listed, shown
 from ..documents import Document
 from ..followers import chunks, ids_waited_for
 from ..indexes import FOLLOWED_INDEX, WAITING_INDEX, WAITS_INDEX
-from .check import GRACE, NAMED, Check, Look, many, ok, problem
+from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
 from .words import living, needed
 
 #: Waiting jobs that are looked at, and jobs that they wait for.
@@ -62,21 +62,27 @@ async def gone(look: Look) -> Sequence[Finding]:
         there = {job["_id"] for job in await look.find({"_id": {"$in": some}}, limit=IDS)}
         missing += [id for id in some if id not in there]
     facts = {"read": len(waiting), "whole": whole and len(wanted) <= MOST_WAITED_FOR}
-    if not missing:
+    jobs = await _still_waiting(look, [job for job in waiting if not set(missing).isdisjoint(job["for"])], missing)
+    if not jobs:
         return [ok("no job waits for one that is gone", **facts)]
-    lost = set(missing)
-    jobs = [job for job in waiting if not lost.isdisjoint(job["for"])]
-    return [
-        problem(
-            f"{many(len(jobs), 'job')} waiting for others that do not exist, such as {shown(jobs[0]['_id'])} for "
-            f"{listed(missing)}",
-            await _who_tells(look),
-            count=len(jobs),
-            jobs=_ids(jobs),
-            missing=missing[:NAMED],
-            **facts,
-        )
-    ]
+    text = (
+        f"{many(len(jobs), 'job')} waiting for others that do not exist, such as {shown(jobs[0]['_id'])} for "
+        f"{listed(missing)}"
+    )
+    facts |= {"count": len(jobs), "jobs": _ids(jobs), "missing": missing[:NAMED]}
+    if await living(look):  # MongoDB deletes jobs whose time is over, perhaps a moment ago
+        remedy = f"pools find this within some five minutes; if it is so again then, {await _who_tells(look)}"
+        return [warning(text, remedy, **facts)]
+    return [problem(text, await _who_tells(look), **facts)]
+
+
+async def _still_waiting(look: Look, jobs: Sequence[Document], missing: Sequence[str]) -> list[Document]:
+    """Return those that still wait: since they were read they may have been told, and what they waited for deleted."""
+    found: list[Document] = []
+    for some in chunks([job["_id"] for job in jobs], IDS):
+        here: Document = {"_id": {"$in": some}, "state": State.WAITING.value, "waits_for": {"$in": missing}}
+        found += await look.find(here, limit=IDS)
+    return found
 
 
 async def linking(look: Look) -> Sequence[Finding]:
