@@ -9,7 +9,6 @@ A new command is a module here with `add_arguments(parser)`, `run(args) -> int` 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -65,9 +64,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 ok, 1 failed, 2 usage, 3 MongoDB unreachable, 4 nothing matched, 130 interrupted.
     """
+    from .terminal.streams import left, prepare
+
+    prepare()
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # or the interpreter says at its end that nobody reads it
+        return code
+    except BrokenPipeError:  # who reads has seen enough, as head has
+        left()
+        return OK
+    except OSError as error:  # a full disk, or a file that cannot be read
+        left()
+        text, code = str(error), FAILED
+    except KeyboardInterrupt:
+        text, code = "interrupted", INTERRUPTED
+    print(f"jobpool: {text}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; what it refuses is told in one line."""
     from .parser import module_of, parser_for
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
     parser = parser_for(arguments)
     args = parser.parse_args(arguments)
     if not args.command:
@@ -84,12 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     try:
-        code: int = module_of(args.command).run(args)
-        sys.stdout.flush()  # or the interpreter says at its end that nobody reads it
-        return code
-    except BrokenPipeError:  # who reads has seen enough, as head has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        done: int = module_of(args.command).run(args)
+        return done
     except KeyboardInterrupt:
         text, code = "interrupted", INTERRUPTED
     except StoreUnavailable as error:

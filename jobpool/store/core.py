@@ -109,3 +109,7 @@ class Core:
     def timeout(self) -> float:
         """Seconds after which a call is given up."""
         return self._connection.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._connection.timeout = seconds

@@ -73,11 +73,36 @@ def test_a_manager_that_is_named_goes_before_a_database_in_the_environment(
     assert [job["data"] for job in cli("ls", "--json", JOBPOOL_MANAGER=app).lines] == ["in mine"]
     answer = cli("ls", "--json", "-d", database, JOBPOOL_MANAGER=app)
     assert [job["data"] for job in answer.lines] == ["in jobs"]
-    both = cli("ls", "-m", app, "-d", database)
-    assert (both.code, both.err) == (
-        2,
-        "jobpool: give either --manager, which knows where its jobs are, or --database and --uri\n",
+
+
+@pytest.mark.parametrize("option", ["--database", "--collection"])
+def test_a_manager_and_another_place_are_not_both_taken(cli: Cli, app: str, option: str) -> None:
+    """Or what is meant for one collection is done to another."""
+    both = cli("ls", "-m", app, option, "archive")
+    assert (both.code, both.out) == (2, "")
+    assert both.err == (
+        "jobpool: give either --manager, which knows where its jobs are, or --database, --uri and --collection\n"
     )
+
+
+def test_a_collection_that_is_named_goes_before_a_manager_in_the_environment(
+    cli: Cli, app: str, manager: JobManager
+) -> None:
+    manager.create("mail", "in jobs", id="a")
+    assert cli("create", "mail", "--data", '"in mine"', "-m", app).code == 0
+    found = cli("ls", "--json", "--collection", "mine", JOBPOOL_MANAGER=app, JOBPOOL_COLLECTION="jobs")
+    assert [job["data"] for job in found.lines] == ["in mine"]
+
+
+def test_a_time_limit_holds_for_a_manager_of_the_users_as_well(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(f"""
+from jobpool import JobManager
+
+manager = JobManager("x", uri="{GONE.partition("?")[0]}", timeout=3600)
+""")
+    answer = cli("stats", "-m", "slow:manager", "--timeout", "0.2")
+    assert (answer.code, answer.err.count("\n")) == (3, 1)
+    assert cli("stats", "-m", "slow:manager", "--timeout", "2h").code == 2
 
 
 def test_a_worker_takes_the_manager_of_the_environment(cli: Cli, app: str) -> None:

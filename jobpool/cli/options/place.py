@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from .amounts import seconds
 from .environment import from_environment
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Seconds; who sits before a terminal does not wait for a server that is gone as long as a service does.
 TIMEOUT = 5.0
+#: Those that a `JobManager` takes.
+TIMEOUTS = 0.1, 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--timeout",
-        type=float,
-        default=from_environment("TIMEOUT", str(TIMEOUT)),
+        type=seconds,
+        default=from_environment("TIMEOUT"),
         metavar="SECONDS",
-        help=f"after which a call to MongoDB is given up ($JOBPOOL_TIMEOUT, else {TIMEOUT:g})",
+        help=f"after which MongoDB is given up ($JOBPOOL_TIMEOUT, else that of --manager, or {TIMEOUT:g})",
     )
 
 
@@ -79,17 +82,23 @@ def manager_of(args: argparse.Namespace) -> JobManager:
     """
     from ...errors import InvalidConfiguration
     from ...manager import JobManager
+    from ...names import check_seconds
     from .loading import load_manager
 
-    placed = args.uri is not None or args.database is not None
+    collection = from_environment("COLLECTION", "jobs")
+    placed = args.uri is not None or args.database is not None or args.collection != collection
     if placed and args.manager != from_environment("MANAGER"):
         raise InvalidConfiguration(
-            "give either --manager, which knows where its jobs are, or --database and --uri"
+            "give either --manager, which knows where its jobs are, or --database, --uri and --collection"
         )
     if args.manager and not placed:
-        return load_manager(args.manager)
+        manager = load_manager(args.manager)
+        if args.timeout is not None:
+            manager.store.timeout = check_seconds(args.timeout, "timeout", *TIMEOUTS)
+        return manager
     database = args.database or from_environment("DATABASE") or _database_in(args.uri)
-    return JobManager(database, uri=args.uri, collection=args.collection, timeout=args.timeout)
+    timeout = TIMEOUT if args.timeout is None else args.timeout
+    return JobManager(database, uri=args.uri, collection=args.collection, timeout=timeout)
 
 
 def _database_in(uri: str | None) -> str:
