@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import fields
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from jobpool import JobManager, PoolConfig
+from jobpool.cli import COMMANDS
+from jobpool.cli.parser import parser_for
 from jobpool.embedded import EmbeddedMongo
 from jobpool.metrics import Metrics
 
@@ -43,7 +46,40 @@ def test_the_examples_run(server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
             manager.close()
         for database in ("shop", "shop_tests", "service"):
             client.drop_database(database)
-    assert len(BLOCKS) == 23
+    assert len(BLOCKS) == 24
+
+
+def typed() -> list[list[str]]:
+    """Return the arguments of the ``jobpool`` commands that README has in blocks to be typed."""
+    found = []
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE):
+        if language not in ("", "sh"):
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.findall(r"(?:^|[|&] *|\$ |\()jobpool ([^|&)]*)", line):
+                found.append(shlex.split(part, comments=True))
+    return found
+
+
+def test_every_command_in_a_block_can_be_typed() -> None:
+    commands = typed()
+    assert {"demo", "ls", "why", "doctor", "create", "cancel"} <= {arguments[0] for arguments in commands}
+    for arguments in commands:
+        assert parser_for(arguments).parse_args(arguments).command == arguments[0]
+
+
+def test_every_picture_is_there() -> None:
+    named = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
+    assert len(named) >= 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_table_of_commands_has_them_all() -> None:
+    table = README.partition("## Operate")[2].partition("### Look")[0]
+    assert set(re.findall(r"`(\w+)`", table.partition("| | commands |")[2])) == set(COMMANDS) - {
+        "help",
+        "completion",
+    }
 
 
 def test_the_metrics_table_names_every_family_and_no_other() -> None:
