@@ -2,17 +2,21 @@
 
 Each document becomes one job here, once, however often it is tried: what is
 there already is recognised and left as it is, whatever became of it since. An
-import that was interrupted goes on when it is repeated. The source is only
-read, and may stay in use; repeat the import for what was written meanwhile.
+import that was interrupted goes on when it is repeated.
+
+The source is only read. Stop its workers before jobs are run here, or what is
+queued there runs on both sides: nothing here tells them. Producers there may go
+on for a while; repeat the import for what was written meanwhile.
 
 What cannot be held here (undefined, RegExp, code, NaN, too much data) is left
 out and said, never changed: --skipped keeps the documents. A job whose result
 cannot be held comes without it.
 
 Whole numbers that JavaScript stored as doubles become ints. Priorities become
-ints within our bounds. Jobs that are active there are left out unless --active
-says what is to become of them. Delete what is done here only after the last
-import: what was deleted is imported again.
+ints within our bounds. Attempts that were spent there count: a queued job that
+has some may have 3 in all, as there, and has at least one more. Jobs that are
+active there are left out unless --active says what is to become of them. Delete
+what is done here only after the last import: what was deleted is imported again.
 """
 
 from __future__ import annotations
@@ -135,7 +139,7 @@ def _database_of(uri: str | None) -> str:
 @contextmanager
 def _file(path: str | None) -> Iterator[IO[str] | None]:
     """Open what is left out is written to; one that cannot be written ends it before anything is read."""
-    from ..errors import InvalidConfiguration
+    from ..errors import InvalidConfiguration, JobpoolError
 
     if path is None:
         yield None
@@ -144,8 +148,11 @@ def _file(path: str | None) -> Iterator[IO[str] | None]:
         file = open(path, "w", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise InvalidConfiguration(f"cannot write to {clean(path)}: {error.strerror}") from None
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except OSError as error:
+        raise JobpoolError(f"cannot write to {clean(path)}: {error.strerror}; it is not complete") from None
 
 
 class _Watch:

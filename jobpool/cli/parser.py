@@ -17,6 +17,10 @@ from . import COMMANDS, USAGE
 
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)$", re.DOTALL)
 _UNKNOWN = "unrecognized arguments: "
+#: Of a URI that stands where it does not belong: what is said of it may end up in a log.
+_LOGIN = re.compile(r"://\S*@")
+#: Options that need no command.
+_FIRST = ("-h", "--help", "--version")
 _REQUIRED = "the following arguments are required"
 
 
@@ -48,7 +52,7 @@ class Parser(argparse.ArgumentParser):
             message += f", one of {', '.join(known)}"
         where = f"{command}: " if command else ""
         see = f"jobpool {command} --help" if command else "jobpool --help"
-        said = " ".join(message.split())
+        said = _LOGIN.sub("://***@", " ".join(message.split()))
         self.exit(USAGE, f"jobpool: {where}{said}{' See' if said.endswith('?') else '; see'} {see}\n")
 
     def _unknown(self, given: str, command: str) -> tuple[str, str]:
@@ -93,6 +97,9 @@ def parser_for(arguments: Sequence[str]) -> Parser:
     """Return the parser that knows the command which `arguments` mean; one that is none ends the process."""
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     made = _made([wanted] if wanted in COMMANDS else [])
+    if wanted is not None and arguments[0].startswith("-") and arguments[0] not in _FIRST:
+        option = arguments[0].partition("=")[0]  # and not its value: that may be a URI with a password
+        made.error(f"options come behind the command: jobpool COMMAND {option[:60]} ...")
     if wanted is not None and wanted not in COMMANDS:
         made.error(f"there is no command {wanted[:60]!r}{meant(wanted, COMMANDS)}")
     return made

@@ -1,4 +1,4 @@
-"""BSON as it is: ids, and what the decoder would change without a word (undefined becomes None, a symbol a text)."""
+"""BSON as it is: ids, and what the decoder would change without a word (undefined to None, a symbol to a text)."""
 
 from __future__ import annotations
 

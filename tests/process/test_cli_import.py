@@ -93,18 +93,24 @@ def test_a_dry_run_says_so(cli: Cli, filled: Jobs, jobs: Jobs) -> None:
 
 
 def test_what_is_left_out_is_named_and_kept_in_a_file(cli: Cli, filled: Jobs, tmp_path: Path) -> None:
-    bad = [document(f"bad\x1b[2J{n}", data={"re": bson.Regex("x")}) for n in range(9)]
-    filled.insert_many([*bad, document("nan", "done", result=float("nan"))])
+    bad = [document(f"bad\x1b[2J{n}", data={"re": bson.Regex("x")}) for n in range(8)]
+    odd = document("0", "\x1b[2J")
+    filled.insert_many([odd, *bad, document("nan", "done", result=float("nan"))])
     file = tmp_path / "left.ndjson"
     answer = cli(*command(filled, "--skipped", str(file)))
     assert answer.code == 1
     assert "data.re: Regex cannot be stored" in answer.err
     assert "... and 5 more; all are in" in answer.err
-    assert "\x1b" not in answer.err
+    assert "status: '\\x1b[2J' is none" in answer.err
+    assert "\x1b" not in answer.err + answer.out
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 10
-    assert {(line["problem"], line["carried"]) for line in lines} == {("data", False), ("result", True)}
-    assert lines[0]["document"]["data"] == {"re": {"$regularExpression": {"pattern": "x", "options": ""}}}
+    assert {(line["problem"], line["carried"]) for line in lines} == {
+        ("data", False),
+        ("result", True),
+        ("status", False),
+    }
+    assert lines[1]["document"]["data"] == {"re": {"$regularExpression": {"pattern": "x", "options": ""}}}
     assert set(lines[0]) == {"id", "status", "problem", "why", "carried", "document"}
 
 
@@ -114,6 +120,13 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(
     answer = cli(*command(filled, "--skipped", "/nowhere/left"))
     assert (answer.code, answer.err) == (2, "jobpool: cannot write to /nowhere/left: No such file or directory\n")
     assert jobs.count_documents({}) == 0
+
+
+def test_a_file_that_takes_no_more_is_named(cli: Cli, filled: Jobs) -> None:
+    filled.insert_one(document("bad", data=bson.Regex("x")))
+    answer = cli(*command(filled, "--skipped", "/dev/full"))
+    assert answer.code == 1
+    assert answer.err.endswith("jobpool: cannot write to /dev/full: No space left on device; it is not complete\n")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert "nonsense" in capsys.readouterr().err
 
 
+def test_a_uri_is_no_name_of_a_database(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", "mongodb://ann:secret@h/shop"]) == USAGE
+    assert capsys.readouterr().err == "jobpool: DATABASE is a name; give the URI as --uri or $JOBPOOL_URI\n"
+
+
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["mongod", "--nonsense"])

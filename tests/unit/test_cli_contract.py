@@ -191,6 +191,14 @@ def test_help_loads_neither_the_driver_nor_rich() -> None:
         (["help", "wroker"], "did you mean worker?"),
         (["bench", "throughputt"], "did you mean throughput?"),
         (["completion", "bsh"], "did you mean bash?"),
+        (["--json", "ls"], "options come behind the command: jobpool COMMAND --json ...; see jobpool --help"),
+        (
+            ["--uri=mongodb://ann:secret@h/shop", "ls"],
+            "options come behind the command: jobpool COMMAND --uri ...",
+        ),
+        (["-d", "mongodb://ann:secret@h/shop", "ls"], "options come behind the command: jobpool COMMAND -d ..."),
+        (["ls", "mongodb://ann:secret@h/shop"], "'mongodb://***@h/shop' is too much"),
+        (["mongodb://ann:secret@h/shop"], "there is no command 'mongodb://***@h/shop'"),
     ],
     ids=" ".join,
 )
@@ -205,6 +213,7 @@ def test_a_slip_is_understood_in_one_line(
     assert (ended.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
     assert shown.err.startswith("jobpool: ")
     assert part in shown.err
+    assert "secret" not in shown.err
 
 
 def test_the_source_of_commands_prints_no_password_option() -> None:
