@@ -29,7 +29,7 @@ class Checking(Base):
             timeout: Seconds for each check; that of the manager if None.
 
         Raises:
-            InvalidConfiguration: There is no check of such a name.
+            InvalidConfiguration: There is no check of such a name, or none is left.
             StoreUnavailable: MongoDB does not answer, or did so no more in the middle. That members of a replica
                 set answer and none is primary is a finding instead.
         """

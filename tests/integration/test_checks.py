@@ -18,10 +18,10 @@ from jobpool import AsyncJobManager, Executor, JobManager, Limit
 from jobpool.checkup import Checkup, Finding
 from jobpool.embedded import EmbeddedMongo
 from jobpool.store.checks import clocks, examining, plans, topology
-from jobpool.store.checks import waiting as waits
 from jobpool.store.checks.check import Check
 from jobpool.store.checks.registry import CHECKS
 from jobpool.store.documents import SCHEMA
+from jobpool.store.followers import chunks
 from jobpool.store.indexes import CLAIM_KEYS, INDEXES, LIMIT_INDEXES
 
 from ..checking import bad, held, job, now, pool, waiting
@@ -478,6 +478,17 @@ def test_a_pool_that_is_gone_holds_jobs_for_long(manager: JobManager, jobs: Jobs
     assert only(manager.check(), "jobs.orphans", "warning").facts["jobs"] == ["1"]
 
 
+def test_of_many_types_that_nobody_runs_the_first_are_named(manager: JobManager, jobs: Jobs) -> None:
+    """Those with most jobs; what a program reads has all."""
+    jobs.insert_many([job(f"{n}", type=f"b{n:02}", run_at=now(-300)) for n in range(12)])
+    jobs.insert_one(job("more", type="b11", run_at=now(-300)))
+    checkup = manager.check()
+    assert bad(checkup) == [("jobs.due", "problem")] * 6
+    first, *_, last = checkup.problems
+    assert (first.facts, last.text) == ({"type": "b11", "count": 2}, "7 types more")
+    assert last.facts == {"count": 7, "rest": [{"type": f"b{n:02}", "count": 1} for n in range(4, 11)]}
+
+
 # --- waiting ------------------------------------------------------------------------------
 
 
@@ -506,14 +517,13 @@ def test_a_job_that_is_told_meanwhile_waits_for_nothing(
 ) -> None:
     """It is told, and what it waited for is deleted, between the reads of this check."""
     jobs.insert_many([waiting("1", "2"), job("2")])
-    known = waits.chunks
 
     def meanwhile(ids: Sequence[str], most: int) -> Iterator[list[str]]:
         jobs.update_one({"_id": "1"}, {"$set": {"waits_for": [], "state": "pending"}})
         jobs.delete_one({"_id": "2"})
-        return known(ids, most)
+        return chunks(ids, most)
 
-    monkeypatch.setattr(waits, "chunks", meanwhile)
+    monkeypatch.setattr("jobpool.store.checks.waiting.chunks", meanwhile)
     assert bad(manager.check(only=["waiting.gone"])) == []
 
 
@@ -543,8 +553,9 @@ def test_a_pool_died(manager: JobManager, jobs: Jobs) -> None:
     pools.insert_one(pool("p2", seen_at=now(-99), fresh_until=now(-60)))
     pools.insert_one(pool("p3", seen_at=now(-9999), fresh_until=now(-9000)))
     assert only(manager.check(), "pools.dead", "warning").facts["pool"] == "p2"
-    pools.insert_many([pool(f"{n}", seen_at=now(-99), fresh_until=now(-60)) for n in range(10)])
+    pools.insert_many([pool(f"{n}", seen_at=now(-99), fresh_until=now(-50 + n)) for n in range(10)])
     assert bad(manager.check()) == [("pools.dead", "warning")] * 6
+    assert manager.check().warnings[-6].facts["pool"] == "9"  # the last one first
     assert "6 pools more" in manager.check().warnings[-1].text
 
 

@@ -85,6 +85,11 @@ def test_a_check_that_does_not_exist(name: str, said: str) -> None:
         chosen_of([], [name])
 
 
+def test_no_check_is_left() -> None:
+    with pytest.raises(InvalidConfiguration, match="no check is left"):
+        chosen_of(["jobs.due"], ["jobs"])
+
+
 # --- votes --------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from pymongo.errors import OperationFailure
 
-from ...checkup import OK, PROBLEM, SKIPPED, WARNING, Finding
+from ...checkup import LEVELS, OK, PROBLEM, SKIPPED, WARNING, Finding
 from ...executors import Executors
 from ...names import shown
 from ..connection import Connection
@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 UNAUTHORIZED = 13
 #: Jobs, keys or names that a finding names; of more it says how many there are.
 NAMED = 5
+#: Those that a finding has the facts of.
+MOST_FACTS = 1000
 #: Seconds that something may be over before it counts: pools look every few seconds.
 GRACE = 60.0
 
@@ -167,6 +169,17 @@ def problem(text: str, remedy: str | None, **facts: Any) -> Finding:
 def skipped(text: str, remedy: str | None, **facts: Any) -> Finding:
     """Return the finding that nobody knows."""
     return _finding(SKIPPED, text, remedy, facts)
+
+
+def few(found: Sequence[Finding], what: str) -> list[Finding]:
+    """Return the first of findings that are alike, and in one how many more there are of what they tell of."""
+    more = found[NAMED:]
+    if not more:
+        return list(found)
+    level = max((finding.level for finding in more), key=LEVELS.index)
+    facts = {"count": len(more), "rest": [finding.facts for finding in more[:MOST_FACTS]]}
+    remedy = "the same as for those above; jobpool doctor --json has them all"
+    return [*found[:NAMED], _finding(level, f"{many(len(more), what)} more", remedy, facts)]
 
 
 def _finding(level: str, text: str, remedy: str | None, facts: Mapping[str, Any]) -> Finding:

@@ -14,7 +14,7 @@ from ...phrases import moment
 from ..contact import MAX_OFFSET, this_machine
 from ..indexes import LEASE_INDEX
 from ..server import clock_offset
-from .check import NAMED, Check, Look, Skip, many, ok, problem, warning
+from .check import NAMED, Check, Look, Skip, few, many, ok, problem, warning
 from .words import needed, place_of, pools_known
 
 _NTP = "let NTP keep the clocks"
@@ -106,7 +106,7 @@ async def pools(look: Look) -> Sequence[Finding]:
     """Has any pool spoken in the future?"""
     late = look.now + timedelta(seconds=MAX_OFFSET)
     found = [pool for pool in await pools_known(look) if pool.seen_at is not None and pool.seen_at > late]
-    return [
+    told = [
         warning(
             f"pool {place_of(pool)} spoke last at {moment(pool.seen_at)}, which is still to come: MongoDB's clock "
             "was set back, and it counts as alive for that much longer",
@@ -115,7 +115,8 @@ async def pools(look: Look) -> Sequence[Finding]:
             seen_at=pool.seen_at,
         )
         for pool in found
-    ] or [ok("no pool has spoken in the future")]
+    ]
+    return few(told, "pool") or [ok("no pool has spoken in the future")]
 
 
 CHECKS = (

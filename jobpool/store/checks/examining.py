@@ -50,7 +50,7 @@ class Examining:
             timeout: Seconds for each check; the connection's own if None.
 
         Raises:
-            InvalidConfiguration: There is no such check.
+            InvalidConfiguration: There is no such check, or none is left.
             StoreUnavailable: Nobody answers, at first or in the middle. Nothing was changed.
         """
         chosen = chosen_of(only, skip)
@@ -151,10 +151,10 @@ class Examining:
 
 
 def chosen_of(only: Collection[str], skip: Collection[str]) -> list[Check]:
-    """Return the checks that are meant.
+    """Return the checks that are meant, at least one.
 
     Raises:
-        InvalidConfiguration: There is none of such a name.
+        InvalidConfiguration: There is none of such a name, or none is left: who looks at nothing finds nothing.
     """
     names = {part for check in CHECKS for part in (check.name, _subject(check))}
     for name in (*only, *skip):
@@ -163,7 +163,10 @@ def chosen_of(only: Collection[str], skip: Collection[str]) -> list[Check]:
             subjects = ", ".join(dict.fromkeys(map(_subject, CHECKS)))
             meant = f"did you mean {alike[0]}?" if alike else f"its subject may be one of {subjects}"
             raise InvalidConfiguration(f"there is no check {shown(name)}: {meant} (jobpool doctor --list has all)")
-    return [check for check in CHECKS if (not only or _named(check, only)) and not _named(check, skip)]
+    chosen = [check for check in CHECKS if (not only or _named(check, only)) and not _named(check, skip)]
+    if not chosen:
+        raise InvalidConfiguration("no check is left: all that are meant are to be left out as well")
+    return chosen
 
 
 def _named(check: Check, names: Collection[str]) -> bool:

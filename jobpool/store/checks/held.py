@@ -11,7 +11,7 @@ from ...names import listed, shown
 from ...phrases import duration
 from ..documents import Document, holder_of
 from ..indexes import CLAIM_INDEX, LEASE_INDEX
-from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, few, many, ok, problem, warning
 from .words import living, needed, paused, pending_types, place_of, pools_known, run_somewhere
 
 #: Held jobs that are looked at: as many as a fleet of a hundred pools holds.
@@ -69,7 +69,8 @@ async def due(look: Look) -> Sequence[Finding]:
                 text = f"{jobs} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')})"
             remedy = "start a pool that has an executor for it; if it was renamed, name the old one in aliases="
             found.append(problem(text, remedy, type=type, count=count))
-    return found or [
+    found.sort(key=lambda finding: -finding.facts["count"])
+    return few(found, "type") or [
         ok(f"for each of {many(len(types), 'pending type')} there is a pool, a pause, or nothing due")
     ]
 
@@ -140,7 +141,7 @@ async def orphans(look: Look) -> Sequence[Finding]:
                 until=last,
             )
         )
-    return found or [ok("no pool that is gone holds jobs for long")]
+    return few(found, "pool") or [ok("no pool that is gone holds jobs for long")]
 
 
 async def _held(look: Look) -> list[Document]:

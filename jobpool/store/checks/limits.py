@@ -12,7 +12,7 @@ from ...names import listed, shown
 from ...phrases import moment
 from ..documents import Document
 from ..gates import KEPT, LOCKED, SUFFIX
-from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, few, many, ok, problem, warning
 from .words import living
 
 _GATES = "find on .gates (jobpoolFlow)"
@@ -28,7 +28,7 @@ async def differ(look: Look) -> Sequence[Finding]:
             continue
         for type in {pool.owner(name) for name in pool.types}:
             said[type][pool.limits.get(type)].append(pool.name)
-    return [
+    found = [
         warning(
             f"pools heed {len(kinds)} different limits for type {shown(type)}: "
             + "; ".join(f"{_of(limits)} ({listed(sorted(set(names)))})" for limits, names in kinds.items()),
@@ -38,7 +38,8 @@ async def differ(look: Look) -> Sequence[Finding]:
         )
         for type, kinds in sorted(said.items())
         if len(kinds) > 1
-    ] or [ok("the pools that live agree on the limits of types")]
+    ]
+    return few(found, "type") or [ok("the pools that live agree on the limits of types")]
 
 
 async def locks(look: Look) -> Sequence[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from ...checkup import Finding
 from ...job import State
@@ -13,7 +14,7 @@ from ..cards import pool_of
 from ..documents import Document
 from ..indexes import CLAIM_INDEX
 from ..presence import SUFFIX
-from .check import GRACE, NAMED, Check, Look, many, ok, problem, warning
+from .check import GRACE, NAMED, Check, Look, few, many, ok, problem, warning
 from .words import DRAINING, living, needed, place_of, pools_known
 
 #: A pool that died longer ago is nobody's surprise any more.
@@ -54,11 +55,9 @@ async def alive(look: Look) -> Sequence[Finding]:
 
 async def dead(look: Look) -> Sequence[Finding]:
     """Have pools died lately without a word?"""
-    died = [
-        pool
-        for pool in await pools_known(look)
-        if not pool.alive and pool.fresh_until is not None and pool.fresh_until > look.now - DIED_LATELY
-    ]
+    since = look.now - DIED_LATELY
+    ends = [(at, pool) for pool in await pools_known(look) if not pool.alive and (at := pool.fresh_until)]
+    died = [pool for at, pool in sorted(ends, key=itemgetter(0), reverse=True) if at > since]
     found = [
         warning(
             f"pool {place_of(pool)} was last heard at {moment(pool.seen_at)} and has not said that it ended: it "
@@ -67,19 +66,15 @@ async def dead(look: Look) -> Sequence[Finding]:
             pool=pool.id,
             seen_at=pool.seen_at,
         )
-        for pool in died[:NAMED]
+        for pool in died
     ]
-    if more := len(died) - len(found):
-        found.append(
-            warning(f"{many(more, 'pool')} more died without a word", "see jobpool pools --dead", count=more)
-        )
-    return found or [ok("no pool has died within an hour")]
+    return few(found, "pool") or [ok("no pool has died within an hour")]
 
 
 async def silent(look: Look) -> Sequence[Finding]:
     """Does a pool count as alive that has not spoken for long?"""
     found = [pool for pool in await living(look) if pool.seen_at is not None and pool.seen_at < look.now - SILENT]
-    return [
+    told = [
         warning(
             f"pool {place_of(pool)} has not spoken for {_age(look.now, pool.seen_at)}, "
             "and counts as alive all the same: MongoDB's clock was set, or it is another's document",
@@ -87,8 +82,9 @@ async def silent(look: Look) -> Sequence[Finding]:
             pool=pool.id,
             seen_at=pool.seen_at,
         )
-        for pool in found[:NAMED]
-    ] or [ok("every pool that lives has spoken within a minute")]
+        for pool in found
+    ]
+    return few(told, "pool") or [ok("every pool that lives has spoken within a minute")]
 
 
 async def draining(look: Look) -> Sequence[Finding]:

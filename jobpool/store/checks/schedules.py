@@ -12,7 +12,7 @@ from ...phrases import moment
 from ...schedules import Schedule
 from ..documents import Document
 from ..schedules import SUFFIX, to_schedule
-from .check import Check, Look, many, ok, problem, warning
+from .check import Check, Look, few, many, ok, problem, warning
 from .words import living, run_somewhere
 
 _SCHEDULES = "find on .schedules (jobpoolFlow, jobpoolPlanner)"
@@ -25,7 +25,9 @@ MOST = 10_000
 async def readable(look: Look) -> Sequence[Finding]:
     """Can each be read and computed?"""
     found = [finding for document in await _stored(look) if (finding := _broken(document, look.now))]
-    return found or [ok(f"{many(len(await _stored(look)), 'schedule')}: all can be read and computed")]
+    return few(found, "schedule") or [
+        ok(f"{many(len(await _stored(look)), 'schedule')}: all can be read and computed")
+    ]
 
 
 def _broken(document: Document, now: datetime) -> Finding | None:
@@ -63,7 +65,7 @@ async def overdue(look: Look) -> Sequence[Finding]:
         if not alive
         else "give the pools the role jobpoolFlow, see that they have jobpool[cron], and look at their logs"
     )
-    return [
+    found = [
         problem(
             f"schedule {shown(schedule.name)} is due since {moment(schedule.next_at)}: {why}",
             remedy,
@@ -71,7 +73,8 @@ async def overdue(look: Look) -> Sequence[Finding]:
             next_at=schedule.next_at,
         )
         for schedule in late
-    ] or [ok("no schedule is due for long")]
+    ]
+    return few(found, "schedule") or [ok("no schedule is due for long")]
 
 
 async def types(look: Look) -> Sequence[Finding]:
@@ -84,7 +87,7 @@ async def types(look: Look) -> Sequence[Finding]:
         for schedule in await _schedules(look)
         if not schedule.paused and schedule.type not in run and schedule.type not in look.executors
     ]
-    return [
+    found = [
         warning(
             f"schedule {shown(schedule.name)} makes jobs of type {shown(schedule.type)}: no living pool runs it",
             "start a pool that has an executor for it, or pause the schedule",
@@ -92,7 +95,8 @@ async def types(look: Look) -> Sequence[Finding]:
             type=schedule.type,
         )
         for schedule in lost
-    ] or [ok("a living pool runs the type of each schedule that is not paused")]
+    ]
+    return few(found, "schedule") or [ok("a living pool runs the type of each schedule that is not paused")]
 
 
 async def _stored(look: Look) -> list[Document]:

@@ -11,7 +11,7 @@ from ...phrases import moment
 from ..documents import Document
 from ..indexes import FAILED_INDEX, WAITING_INDEX
 from ..settings import PAUSE, SUFFIX
-from .check import NAMED, Check, Look, many, ok, warning
+from .check import NAMED, Check, Look, few, many, ok, warning
 from .words import living, needed, paused, pending_types
 
 _SETTINGS = "find on .settings (jobpoolMonitor)"
@@ -25,7 +25,7 @@ async def pauses(look: Look) -> Sequence[Finding]:
     known = {name for pool in await living(look) for name in (*pool.types, *pool.aliases)}
     known |= {*look.executors, *(await pending_types(look) if held.types else [])}
     odd = sorted([type for type in held.types if type not in known and not await _has_jobs(look, type)])
-    return [
+    found = [
         warning(
             f"type {shown(type)} is paused since {moment(held.types[type].since)}, and there is "
             "neither a job nor a living pool of it: was another one meant?",
@@ -34,8 +34,9 @@ async def pauses(look: Look) -> Sequence[Finding]:
             since=held.types[type].since,
             reason=held.types[type].reason,
         )
-        for type in odd[:NAMED]
-    ] or [ok(_said(len(held.types), everything=held.everything is not None))]
+        for type in odd
+    ]
+    return few(found, "type") or [ok(_said(len(held.types), everything=held.everything is not None))]
 
 
 async def _has_jobs(look: Look, type: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from ...checkup import Finding
 from ...job import FINAL, State
@@ -61,7 +62,7 @@ async def gone(look: Look) -> Sequence[Finding]:
     for some in chunks(wanted[:MOST_WAITED_FOR], IDS):
         there = {job["_id"] for job in await look.find({"_id": {"$in": some}}, limit=IDS)}
         missing += [id for id in some if id not in there]
-    facts = {"read": len(waiting), "whole": whole and len(wanted) <= MOST_WAITED_FOR}
+    facts: dict[str, Any] = {"read": len(waiting), "whole": whole and len(wanted) <= MOST_WAITED_FOR}
     jobs = await _still_waiting(look, [job for job in waiting if not set(missing).isdisjoint(job["for"])], missing)
     if not jobs:
         return [ok("no job waits for one that is gone", **facts)]
@@ -77,7 +78,7 @@ async def gone(look: Look) -> Sequence[Finding]:
 
 
 async def _still_waiting(look: Look, jobs: Sequence[Document], missing: Sequence[str]) -> list[Document]:
-    """Return those that still wait: since they were read they may have been told, and what they waited for deleted."""
+    """Return those that still wait: others were told since they were read, and what they waited for deleted."""
     found: list[Document] = []
     for some in chunks([job["_id"] for job in jobs], IDS):
         here: Document = {"_id": {"$in": some}, "state": State.WAITING.value, "waits_for": {"$in": missing}}
