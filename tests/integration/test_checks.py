@@ -162,6 +162,15 @@ def test_a_validator_may_refuse_jobs(manager: JobManager, jobs: Jobs) -> None:
     assert bad(manager.check()) == []
 
 
+def test_of_many_pending_jobs_a_validator_is_tried_on_some(
+    manager: JobManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobpool.store.checks.collection.MOST_PENDING", 10)
+    jobs.insert_many([job(f"{n:02}", data=n, run_at=now(n - 100)) for n in range(20)])
+    jobs.database.command("collMod", "jobs", validator={"data": {"$lt": 10}})
+    only(manager.check(only=["collection"]), "collection.validator", "warning")
+
+
 def test_a_collation_makes_ids_alike(make_manager: MakeManager, jobs: Jobs) -> None:
     jobs.database.create_collection("jobs", collation={"locale": "en", "strength": 2})
     manager = make_manager()

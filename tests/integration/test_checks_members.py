@@ -66,6 +66,7 @@ def test_an_arbiter_holds_nothing(manager: JobManager) -> None:
     assert bad(manager.check(only=["topology", "clocks"])) == ARBITER
     (majority,) = manager.check(only=["topology.majority"]).warnings
     assert "as 1 of 3 voting members hold no data" in majority.text
+    assert majority.text.startswith("with one of '127.0.0.1:")
     assert (majority.facts["voting_with_data"], majority.facts["needed"], len(majority.facts["vital"])) == (
         2,
         2,

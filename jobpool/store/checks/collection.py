@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...checkup import Finding
+from ...job import State
 from ...names import shown
 from ..contact import elsewhere
 from ..documents import Document
 from .check import NO_COLLECTION, Check, Look, Skip, ok, problem, warning
 from .words import present
 
+#: Pending jobs that are held against a validator; each is read.
+MOST_PENDING = 10_000
 _LIST = "listCollections on the database (the role read)"
 
 
@@ -70,8 +73,8 @@ async def validator(look: Look) -> Sequence[Finding]:
         return [ok("no validator looks at what is written", action=None)]
     if action == "warn":
         return [ok("a validator looks at what is written, and refuses nothing", **facts)]
-    wrong = await look.find({"$nor": [options["validator"]], "state": "pending"}, limit=1)
-    if wrong:
+    pending: list[Document] = [{"$match": {"state": State.PENDING.value}}, {"$limit": MOST_PENDING}]
+    if await look.aggregated([*pending, {"$match": {"$nor": [options["validator"]]}}, {"$limit": 1}]):
         text = "a validator refuses jobs as they are: some that are pending do not pass it, and cannot be claimed"
         return [problem(text, _no_validator(look), **facts)]
     text = (

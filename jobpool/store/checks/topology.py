@@ -158,7 +158,8 @@ def judged(ballot: Ballot, source: str) -> Finding:
     if ballot.vital:
         why = f" as {arbiters} of {voters} voting members hold no data" if arbiters else ""
         return warning(
-            f"with {listed([member.host for member in ballot.vital])} down no write is acknowledged{why}: jobs "
+            f"with {'one of ' if len(ballot.vital) > 1 else ''}{listed([member.host for member in ballot.vital])} "
+            f"down no write is acknowledged{why}: jobs "
             "are then neither created, claimed nor finished",
             "put a member with data in the place of the arbiter" if arbiters else "add a third member with data",
             **facts,
