@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from . import NOTHING, OK
 from .options import place
 from .terminal import jsons
+from .terminal.jobs import short
 from .terminal.prose import paragraph
-from .terminal.screen import fields, say, table, write
+from .terminal.screen import fields, say, table, width, write
 from .terminal.words import ago, clean, moment
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ examples:
 
 #: Seconds between two looks of ``--watch``: some ten reads each.
 EVERY = 1.0
-#: Facts that are shown if the sentence does not say them; a program gets all of them.
+#: What helps against so many of the reasons is shown; a program gets it for all of them.
+REMEDIES = 2
+#: Facts of the first reason that are shown if the sentence does not say them; a program gets all of them.
 SHOWN = (
     *("created_at", "run_at", "started_at", "finished_at", "since", "next_at", "until", "expire_at"),
     *("pool_id", "lease_until", "extended_at", "cancel_requested_at", "last_seen_at"),
@@ -73,13 +76,17 @@ def run(args: argparse.Namespace) -> int:
                 say(f"jobpool: {clean(error)}")
                 code = NOTHING
         if args.watch:
-            for number, why in enumerate(_changes(manager, ids)):
+            for number, why in enumerate(_changes(manager, ids, others=args.json)):
                 _show(why, args, first=number == 0)
     return code
 
 
-def _changes(manager: JobManager, ids: list[str]) -> Iterator[Why]:
-    """Yield answers that are others than those before, until all jobs have ended or are gone."""
+def _changes(manager: JobManager, ids: list[str], *, others: bool) -> Iterator[Why]:
+    """Yield answers that are others than those before, until all jobs have ended or are gone.
+
+    Args:
+        others: Whether reasons after the first count as well.
+    """
     from ..errors import JobNotFound, StoreUnavailable
     from ..job import FINAL
 
@@ -99,7 +106,7 @@ def _changes(manager: JobManager, ids: list[str]) -> Iterator[Why]:
                 away = True
                 break
             away = False
-            seen = (why.state, [reason.code for reason in why.reasons])
+            seen = (why.state, [reason.code for reason in why.reasons] if others else why.code)
             if left[id] != seen:
                 yield why
             left[id] = seen
@@ -121,14 +128,21 @@ def _show(why: Why, args: argparse.Namespace, *, first: bool) -> None:
     paragraph(f"{why.id} ({why.type}, {why.state}): {why.text}.", bold=True)
     for reason in why.reasons[1:]:
         paragraph(f"also: {reason.text}.")
-    told: set[tuple[str, str]] = set()
-    for reason in why.reasons:
-        _facts(reason, why.at, told)
-    if any(reason.remedy for reason in why.reasons):
+    _facts(why.reasons[0], why.at)
+    remedies = _remedies(why)
+    if remedies:
         write()
+    for remedy in remedies:  # no full stop behind it: the last word may be an id to copy
+        paragraph(_here(remedy, args.manager), indent="-> ")
+
+
+def _remedies(why: Why) -> list[str]:
+    """Return what helps first, and second if the first does not say it already."""
+    told: list[str] = []
     for reason in why.reasons:
-        if reason.remedy:  # no full stop behind it: the last word may be an id to copy
-            paragraph(_here(reason.remedy, args.manager), indent="-> ")
+        if reason.remedy and not any(reason.remedy in other for other in told):
+            told.append(reason.remedy)
+    return told[:REMEDIES]
 
 
 def _here(remedy: str, manager: str | None) -> str:
@@ -136,11 +150,9 @@ def _here(remedy: str, manager: str | None) -> str:
     return remedy if manager is None else remedy.replace("MODULE:MANAGER", clean(manager))
 
 
-def _facts(reason: Reason, now: datetime, told: set[tuple[str, str]]) -> None:
-    """Write facts that have not been told: what is one value each, then tables."""
-    pairs = [(name.replace("_", " "), _value(value, now)) for name, value in _single(reason.facts)]
-    single = [pair for pair in pairs if pair not in told]
-    told.update(single)
+def _facts(reason: Reason, now: datetime) -> None:
+    """Write facts: what is one value each, then tables."""
+    single = [(name.replace("_", " "), _value(value, now)) for name, value in _single(reason.facts)]
     if single:
         write()
         fields(single)
@@ -152,7 +164,7 @@ def _facts(reason: Reason, now: datetime, told: set[tuple[str, str]]) -> None:
             used = [one for one in columns if any(row.get(one) not in (None, [], "") for row in rows)]
             table(
                 [one.removesuffix("_at").replace("_", " ") for one in used],
-                [[_brief(row.get(one), now) for one in used] for row in rows],
+                [[_cell(one, row.get(one), now) for one in used] for row in rows],
             )
 
 
@@ -167,7 +179,9 @@ def _single(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         )
 
 
-def _brief(value: Any, now: datetime) -> str:
+def _cell(column: str, value: Any, now: datetime) -> str:
+    if column == "id" and width() is not None:
+        return short(str(value))
     return ago(value, now) if isinstance(value, datetime) else _value(value, now) or "-"
 
 

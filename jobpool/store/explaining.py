@@ -7,7 +7,8 @@ what is paused, and which schema is required; the pools' words; the names of the
   a type with limits, of which at most `MOST_AHEAD` keys are counted), what its limits have in use (the
   holder index, and two gates by their ids), and what pools hold (at most `MOST_HELD` by the lease index);
 * waiting: some of those that it waits for, by their ids;
-* held and final: nothing more.
+* claimed: what pools hold;
+* running and final: nothing more.
 
 There is no snapshot of all of it. The job is read again at the end, and if it has
 changed meanwhile everything is looked at anew, so an answer never mixes two states of the job. All else was
@@ -29,7 +30,7 @@ from ..names import shown
 from ..why import Situation, Why, decide
 from ..why.limited import bounds, is_limited
 from ..why.pending import malformed
-from ..why.situation import Ahead, Bound, Held, Holding, Other, Usage
+from ..why.situation import NUMBER, Ahead, Bound, Held, Holding, Other, Usage
 from .claiming.claimed import MAX_TYPES
 from .connection import Connection
 from .documents import SCHEMA, Document, holder_of
@@ -124,6 +125,8 @@ class Explaining:
         state = job.get("state")
         if state == _PENDING:
             return Situation(**common, **await self._pending(situation, names))
+        if state == State.CLAIMED.value:
+            return Situation(**common, held=await self._held(names))
         if state == State.WAITING.value:
             return Situation(**common, others=await self._others(situation))
         if state == State.SUCCEEDED.value:
@@ -146,9 +149,11 @@ class Explaining:
         if situation.pause_of(situation.type) is not None:
             return {}
         limited = is_limited(situation.serving, situation.type)
-        found: Document = {"held": await self._held() if LEASE_INDEX in names else None}
+        found: Document = {"held": await self._held(names)}
         if limited:
             found["limits"] = await self._usages(situation, names)
+            if lacking := sorted({KEY_INDEX, HOLDER_INDEX} - names):
+                found["limits_trouble"] = f"{self._jobs.full_name} lacks the index {' and '.join(lacking)}"
         if (KEY_INDEX if limited else CLAIM_INDEX) in names and situation.index_trouble is None:
             found["ahead"] = await self._if_indexed(self._ahead(situation, run_at, limited=limited))
         return found
@@ -157,13 +162,13 @@ class Explaining:
         """Count the due jobs before it, in the order of claims; of its own type and key if that takes turns."""
         job, type = situation.job, situation.type
         key = situation.text("key")
-        if limited and key is None:
-            return None
+        priority = job.get("priority")
+        if (limited and key is None) or not isinstance(priority, NUMBER) or isinstance(priority, bool):
+            return None  # nobody finds it yet, or who comes before it is not to be told
         types = [type] if limited else _plain_types(situation)
         same: Document = {"state": _PENDING, "type": {"$in": types}} | ({"key": {"$eq": key}} if limited else {})
         own: Document = {**same, "type": {"$eq": type}}
         index = KEY_INDEX if limited else CLAIM_INDEX
-        priority = job["priority"]
         parts: list[Document] = [
             {**same, "priority": {"$gt": priority}, "run_at": {"$lte": situation.now}},
             {**same, "priority": {"$eq": priority}, "run_at": {"$lt": run_at}},
@@ -179,8 +184,10 @@ class Explaining:
     async def _count(self, filter: Document, index: str, most: int) -> int:
         return await self._call(self._jobs.count_documents, filter, hint=index, limit=most) if most > 0 else 0
 
-    async def _held(self) -> Held:
-        """Return what pools hold: as many jobs as they have threads, and room for."""
+    async def _held(self, names: frozenset[str]) -> Held | None:
+        """Return what pools hold: as many jobs as they have threads, and room for; None without its index."""
+        if LEASE_INDEX not in names:
+            return None
         cursor = self._jobs.find({"lease_until": {"$exists": True}}, _HOLDING).hint(LEASE_INDEX)
         found = await self._call(cursor.limit(MOST_HELD + 1).batch_size(MOST_HELD + 2).to_list)
         return Held(_holdings(found[:MOST_HELD]), len(found) <= MOST_HELD)

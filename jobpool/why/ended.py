@@ -25,7 +25,7 @@ def succeeded(situation: Situation) -> Reason:
     facts["result_error"] = situation.text("result_error")
     if result is not None and result != "null":
         text += f", with the result {brief(result, MESSAGE)}"
-    remedy = f"to have it run once more, revive it: jobpool revive {argument(situation.id)} --succeeded"
+    remedy = f"to have it run once more, revive it: jobpool revive --succeeded {argument(situation.id)}"
     return Reason("succeeded", text, remedy, facts)
 
 
@@ -91,8 +91,9 @@ def attempt_of(situation: Situation) -> str:
 
 
 def argument(id: str) -> str:
-    """Return an id as a shell takes it."""
-    return shlex.quote(id)
+    """Return an id, or a type, as the last word of a command in a shell."""
+    quoted = shlex.quote(id)
+    return f"-- {quoted}" if id.startswith("-") else quoted
 
 
 def _times(situation: Situation) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from ..phrases import duration, moment
 from .answer import Reason
 from .ended import argument, attempt_of, expires
 from .phrasing import past, place, pool_facts, several
-from .situation import Situation
+from .pools import longest_running, running_in
+from .situation import Situation, finite
 
 #: What `JobManager.run` writes instead of the name of a pool; it says nothing of itself.
 BY_HAND = "run"
@@ -153,15 +154,17 @@ def _gone(
 
 def _claimed(situation: Situation, holder: AlivePool | None, facts: Mapping[str, Any]) -> Reason:
     text = f"{_who(situation, holder)} has claimed it, and it waits there for a thread"
-    busy: dict[str, Any] = {}
-    if holder is not None and holder.busy is not None:
-        text += f": {holder.busy} of {holder.threads} were taken when it spoke last"
-        busy = {"threads": holder.threads, "busy": holder.busy, "queued": holder.queued}
+    more: dict[str, Any] = {}
+    if holder is not None:
+        running = running_in(situation, (holder,))
+        ran_longest, longest = longest_running(situation, (holder,))
+        text += f": {running} of {several(holder.threads, 'thread')} are taken{ran_longest}"
+        more = {"threads": holder.threads, "running": running, "queued": holder.queued, **longest}
     until = situation.instant("lease_until")
     if until is not None and holder is not None and holder.lease is not None:
-        busy["extended_at"] = until - timedelta(seconds=holder.lease)
+        more["extended_at"] = until - timedelta(seconds=holder.lease)
     remedy = "it begins when a thread is free; a pool gives back what waits for longer than a quarter of the lease"
-    return Reason("claimed", text, remedy, {**facts, **busy})
+    return Reason("claimed", text, remedy, {**facts, **more})
 
 
 def _running(situation: Situation, holder: AlivePool | None, facts: Mapping[str, Any]) -> Reason:
@@ -179,13 +182,12 @@ def _running(situation: Situation, holder: AlivePool | None, facts: Mapping[str,
         text += f"; an attempt may take {duration(timeout)}"
     facts = {**facts, **more}
     if isinstance(stuck, Mapping) and stuck.get("attempt") == situation.number("attempts"):
-        after = stuck.get("after")
-        after = float(after) if isinstance(after, int | float) else None
+        after = finite(stuck.get("after"))
         facts["stuck"] = {"after": after, "attempt": situation.number("attempts")}
         where = "" if after is None else f"; where it was after {duration(after)} is known"
-        return Reason(
-            "stuck", text + where, f"see where it is: jobpool show {argument(situation.id)}; or cancel it", facts
-        )
+        cancel = "" if situation.instant("cancel_requested_at") is not None else "; or cancel it"
+        remedy = f"see where it is: jobpool show {argument(situation.id)}"
+        return Reason("stuck", text + where, remedy + cancel, facts)
     return Reason("running", text, "", facts)
 
 

@@ -13,7 +13,7 @@ from .ended import argument, attempt_of, expires
 from .limited import gate_locked, limits, unkeyed
 from .phrasing import brief, pool_facts
 from .pools import behind, busy, nobody, nothing
-from .situation import Situation
+from .situation import NUMBER, Situation
 
 
 def pending(situation: Situation) -> Iterator[Reason]:
@@ -46,11 +46,11 @@ def _of_its_pools(situation: Situation) -> Iterator[Reason]:
     found += [reason for reason in (behind(situation), busy(situation)) if reason is not None]
     yield from found
     if not found:
-        yield gate_locked(situation) or nothing(situation)
+        yield gate_locked(situation) or no_index_of_limits(situation) or nothing(situation)
 
 
 def malformed(situation: Situation) -> Reason | None:
-    """What a claim goes by is not there: somebody else wrote it."""
+    """What pools cannot do without is not there: somebody else wrote it. Much else they do without."""
     wrong = dict(_wrong(situation.job))
     if not wrong:
         return None
@@ -66,20 +66,17 @@ def malformed(situation: Situation) -> Reason | None:
 def _wrong(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kinds: list[tuple[str, Any, str]] = [
         ("type", str, "text"),
-        ("priority", int | float, "number"),
         ("run_at", datetime, "date"),
-        ("created_at", datetime, "date"),
-        ("attempts", int | float, "number"),
-        ("fence", int | float, "number"),
+        ("attempts", NUMBER, "number"),
+        ("fence", NUMBER, "number"),
     ]
     for name, kind, what in kinds:
+        if name == "fence" and job.get(name) is None:  # a claim makes one
+            continue
         if name not in job:
             yield name, "is missing"
         elif not isinstance(job[name], kind) or isinstance(job[name], bool):
             yield name, f"is no {what}"
-    most = job.get("max_attempts")
-    if most is not None and (not isinstance(most, int) or isinstance(most, bool)):
-        yield "max_attempts", "is no number"
 
 
 def schema(situation: Situation) -> Reason | None:
@@ -107,7 +104,17 @@ def no_index(situation: Situation) -> Reason | None:
     trouble = situation.index_trouble
     if trouble is None:
         return None
-    remedy = "pools make it again within a minute; at once, by hand: JobManager(...).ensure_indexes()"
+    return _cannot_find(trouble, "")
+
+
+def no_index_of_limits(situation: Situation) -> Reason | None:
+    """Pools count and find jobs of types with limits by other indexes."""
+    trouble = situation.limits_trouble
+    return None if trouble is None else _cannot_find(trouble, "limits=True")
+
+
+def _cannot_find(trouble: str, argument: str) -> Reason:
+    remedy = f"pools make it again within a minute; at once, by hand: JobManager(...).ensure_indexes({argument})"
     return Reason("no_index", f"pools cannot find it: {brief(trouble, 400)}", remedy, {"trouble": trouble})
 
 

@@ -16,6 +16,9 @@ from .situation import Situation
 #: wakes them.
 SOON = 5.0
 _WORKER = "jobpool worker MODULE:MANAGER"
+#: What helps where no thread is free, and where others come first.
+MORE_THREADS = "wait, or have more threads or pools"
+RUNNING = "running"
 
 
 def nobody(situation: Situation) -> Reason | None:
@@ -71,6 +74,7 @@ def behind(situation: Situation) -> Reason | None:
     ahead = situation.ahead
     if ahead is None or not ahead.jobs:
         return None
+    limited = ahead.key is not None  # more threads begin no more of these
     rate = _rate(situation)
     seconds = ahead.jobs / rate if rate else None
     number = f"{'more than ' if ahead.more else ''}{several(ahead.jobs, 'due job')}"
@@ -80,12 +84,12 @@ def behind(situation: Situation) -> Reason | None:
     )
     text = f"{number}{of_key} {verb} before it, of higher priority or due earlier"
     if seconds is not None and rate is not None:
-        least = "at least " if ahead.more else "about "
-        text += f"; at {rate:,.3g} a second, as of late, that takes {least}{duration(seconds)}"
+        least, lately = "at least" if ahead.more else "about", "" if limited else ", as of late,"
+        text += f"; at {rate:,.3g} a second{lately} that takes {least} {duration(seconds)}"
     return Reason(
         "behind",
         text,
-        "wait, or have more pools or threads, or give it a higher priority when it is created",
+        f"{'wait' if limited else MORE_THREADS}, or give it a higher priority when it is created",
         {
             "ahead": ahead.jobs,
             "more": ahead.more,
@@ -118,32 +122,40 @@ def busy(situation: Situation) -> Reason | None:
     """No thread is free for it."""
     pools = situation.serving
     threads = sum(pool.threads for pool in pools)
-    running = _running_in(situation, pools)
+    running = running_in(situation, pools)
     if running < threads:
         return None
-    facts: dict[str, Any] = {"threads": threads, "running": running, "pools": pool_facts(pools)}
-    longest = ""
-    held = [job for job in (situation.held.jobs if situation.held else ()) if job.started_at is not None]
-    held = [job for job in held if any(_is_of(job.pool_id, job.pool, pool) for pool in pools)]
-    if held:
-        held.sort(key=lambda job: (job.started_at is None, job.started_at))
-        first = held[0]
-        facts["longest"] = holder_facts(situation, held)
-        assert first.started_at is not None
-        ran = duration(situation.since(first.started_at))
-        longest = f"; job {of_job(first.id)} of type {shown(first.type, LISTED)} has run for {ran}"
+    ran_longest, longest = longest_running(situation, pools)
     of = "pool that runs" if len(pools) == 1 else f"{len(pools)} pools that run"
-    text = f"all {several(threads, 'thread')} of the {of} its type are taken{longest}"
-    return Reason("busy", text, "wait until one is free, or have more threads or pools", facts)
+    text = f"all {several(threads, 'thread')} of the {of} its type are taken{ran_longest}"
+    facts = {"threads": threads, "running": running, "pools": pool_facts(pools), **longest}
+    return Reason("busy", text, MORE_THREADS, facts)
 
 
-def _running_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
+def longest_running(situation: Situation, pools: tuple[AlivePool, ...]) -> tuple[str, dict[str, Any]]:
+    """Return which of the jobs that run in these pools runs longest, as the end of a sentence, and as facts."""
+    started = [(job.started_at, job) for job in (situation.held.jobs if situation.held else ()) if job.started_at]
+    running = [
+        (since, job)
+        for since, job in started
+        if job.state == RUNNING and any(_is_of(job.pool_id, job.pool, pool) for pool in pools)
+    ]
+    if not running:
+        return "", {}
+    running.sort(key=lambda pair: pair[0])
+    since, first = running[0]
+    ran = duration(situation.since(since))
+    text = f"; job {of_job(first.id)} of type {shown(first.type, LISTED)} has run for {ran}"
+    return text, {"longest": holder_facts(situation, [job for _, job in running])}
+
+
+def running_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
     """Return how many jobs run in these pools now; by their own word, which is older, if they are too many."""
     held = situation.held
     if held is None or not held.complete:
         return sum(pool.busy or 0 for pool in pools)
     return sum(
-        any(_is_of(job.pool_id, job.pool, pool) for pool in pools) for job in held.jobs if job.state == "running"
+        any(_is_of(job.pool_id, job.pool, pool) for pool in pools) for job in held.jobs if job.state == RUNNING
     )
 
 

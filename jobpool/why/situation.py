@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +12,17 @@ from ..backlog import AlivePool
 from ..limits import Limit
 from ..pauses import Pause, Paused
 
+#: A number as MongoDB has it: who writes by hand writes doubles, for whole ones too.
+NUMBER = int | float
 #: What a pool says of itself when it claims no more.
 DRAINING = "draining"
+
+
+def finite(value: object) -> float | None:
+    """Return a value if it is a finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, NUMBER) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ class Situation:
         schema, required: Which schema this version stores, and which the jobs here need, if any is required.
         version: Of jobpool here.
         index_trouble: What is wrong with the index of claims; None if nothing.
+        limits_trouble: What is wrong with those of types with limits, if it is of one; None if nothing.
         others: Jobs that it waits for, some of them if they are many.
         ahead: What comes before it, if that was counted.
         limits: What of its limits is used.
@@ -138,6 +149,7 @@ class Situation:
     required: int | None = None
     version: str = "unknown"
     index_trouble: str | None = None
+    limits_trouble: str | None = None
     others: tuple[Other, ...] = ()
     ahead: Ahead | None = None
     limits: tuple[Usage, ...] = ()
@@ -177,13 +189,12 @@ class Situation:
 
     def whole(self, name: str) -> int | None:
         """Return a field if it is a whole number, else None."""
-        value = self.job.get(name)
-        return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+        value = self.real(name)
+        return None if value is None or not value.is_integer() else int(self.job[name])
 
     def real(self, name: str) -> float | None:
-        """Return a field if it is a number, else None."""
-        value = self.job.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        """Return a field if it is a finite number, else None."""
+        return finite(self.job.get(name))
 
     def items(self, name: str) -> list[Any]:
         """Return a field if it is a list, else an empty one."""

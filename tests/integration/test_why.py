@@ -332,7 +332,7 @@ def test_a_job_that_waits_in_its_pool_for_a_thread(make_manager: MakeManager, st
     assert [one.code for one in why.reasons] == ["claimed"]
     assert why.text.startswith("pool 'asleep' on elsewhere, process 77 has claimed it")
     assert (why.reasons[0].facts["pool_id"], why.reasons[0].facts["holder"]["pid"]) == ("p7", 77)
-    assert (why.reasons[0].facts["threads"], why.reasons[0].facts["busy"]) == (4, 4)
+    assert (why.reasons[0].facts["threads"], why.reasons[0].facts["running"]) == (4, 0), "not what it said then"
     jobs.update_one({}, {"$set": {"claim": "p8.0"}})
     why = manager.why(id)
     assert [one.code for one in why.reasons] == ["holder_gone", "claimed"]
@@ -449,7 +449,7 @@ def test_jobs_that_have_ended(make_manager: MakeManager) -> None:
     [
         ({"$set": {"type": ["a"]}}, "malformed"),
         ({"$set": {"run_at": "now"}}, "malformed"),
-        ({"$unset": {"fence": 1}}, "malformed"),
+        ({"$set": {"fence": "x"}}, "malformed"),
         ({"$set": {"state": "frozen"}}, "unknown_state"),
         ({"$set": {"state": 7}}, "unknown_state"),
         ({"$set": {"state": "running"}}, "malformed"),
@@ -463,6 +463,43 @@ def test_what_somebody_else_wrote(make_manager: MakeManager, jobs: Jobs, change:
     say(manager, "p", "a")
     jobs.update_one({}, change)
     assert manager.why(id).code == code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$unset": {"priority": 1, "created_at": 1, "fence": 1, "max_attempts": 1}},
+        {"$set": {"priority": "x", "created_at": "x", "fence": None, "max_attempts": "x"}},
+        {"$set": {"attempts": 0.0, "max_attempts": 3.0, "fence": 1.0, "priority": 2.5}},
+    ],
+    ids=["missing", "nonsense", "doubles"],
+)
+def test_what_pools_run_regardless_is_not_called_malformed(
+    make_manager: MakeManager, jobs: Jobs, change: Any
+) -> None:
+    manager = make_manager(executors={"a": lambda data: data})
+    id = manager.create("a", 1).id
+    jobs.update_one({}, change)
+    assert manager.why(id).code == "no_executor"
+    asleep = say(manager, "p", "a")
+    assert manager.why(id).code == "just_due"
+    manager.store.presence.withdraw(asleep, timeout=5)
+    with WorkerPool(manager):
+        why = until_code(manager, id, "succeeded")
+    assert "in attempt 1" in why.text
+
+
+def test_indexes_of_limits_that_are_not_there(make_manager: MakeManager, jobs: Jobs) -> None:
+    limit = Limit(running=1)
+    manager = make_manager(executors={"a": Executor(fail, limit=limit)})
+    id = manager.create("a").id
+    manager.ensure_indexes(limits=True)
+    say(manager, "p", "a", limits={"a": TypeLimits(limit=limit)})
+    assert manager.why(id).code == "just_due"
+    jobs.drop_index("jobpool_holder")
+    why = reason(manager, id, "no_index")
+    assert "lacks the index jobpool_holder" in why.text
+    assert why.remedy.endswith("ensure_indexes(limits=True)")
 
 
 def test_a_schema_that_is_required_and_an_index_that_is_not_there(

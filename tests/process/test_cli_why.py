@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobpool import JobManager
-from jobpool.why import Reason
+from jobpool.store.cards import PoolCard
 
 from ..conftest import Jobs
 from ..waiting import until
@@ -32,6 +33,47 @@ def test_the_answer_is_a_sentence_then_facts_then_what_helps(cli: Cli, manager: 
     assert lines[2] == "also: no pool is alive, so nobody runs jobs of type 'mail'."
     assert any(re.match(r"run at +20\d\d-.*Z \(in (2h|1h 59m)\)$", line) for line in lines)
     assert lines[-2:] == ["-> to go on: jobpool resume mail", "-> start one: jobpool worker MODULE:MANAGER"]
+
+
+def wait_for_a_thread(manager: JobManager, jobs: Jobs) -> tuple[str, str]:
+    """Return a job that waits behind others for a thread, and one that has the only one there is."""
+    running, _, last = (manager.create("mail", number).id for number in range(3))
+    manager.store.presence.announce(
+        PoolCard("p1", "web", "h1", 7, ("mail",), 1, version="9", state="running"), 600
+    )
+    now = datetime.now(UTC)
+    held = {"claim": "p1.0", "pool": "web", "lease_until": now + timedelta(seconds=600), "started_at": now}
+    jobs.update_one({"_id": running}, {"$set": {"state": "running", "attempts": 1, **held}})
+    return last, running
+
+
+def test_of_the_second_reason_there_is_a_sentence_and_nothing_is_said_twice(
+    cli: Cli, manager: JobManager, jobs: Jobs
+) -> None:
+    last, running = wait_for_a_thread(manager, jobs)
+    lines = cli("why", last).out.splitlines()
+    assert "1 due job comes before it" in lines[0]
+    assert lines[1].startswith("also: all 1 thread of the pool that runs its type are taken; job 'v1:")
+    helps = "-> wait, or have more threads or pools, or give it a higher priority when it is created"
+    assert lines[2:] == ["", helps], "no tables of the second, and its remedy is in that of the first"
+    (behind, busy) = cli("why", last, "--json").json["reasons"]
+    assert (behind["code"], busy["code"]) == ("behind", "busy")
+    assert busy["facts"]["longest"][0]["id"] == running, "a program gets all"
+    assert busy["remedy"]
+
+
+@pytest.mark.parametrize("without_rich", [False, True], ids=["rich", "plain"])
+def test_ids_in_tables_are_short_on_a_terminal_and_whole_in_a_pipe(
+    cli: Cli, manager: JobManager, jobs: Jobs, without_rich: bool
+) -> None:
+    last, running = wait_for_a_thread(manager, jobs)
+    jobs.update_one({"_id": last}, {"$set": {"priority": 9}})
+    with cli.on_a_terminal("why", last, width=100, without_rich=without_rich) as terminal:
+        assert terminal.end() == 0
+    assert f"\n{running[:11]}… " in terminal.text
+    assert running not in terminal.text
+    assert last in terminal.text, "of the job itself there is all of it"
+    assert f"\n{running} " in cli("why", last, without_rich=without_rich).out
 
 
 def test_what_helps_names_the_manager_that_was_given(cli: Cli, manager: JobManager, database: str) -> None:
@@ -70,7 +112,7 @@ def test_the_beginning_of_an_id_will_do_and_one_that_is_not_there_is_said(cli: C
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("x", "--uri", UNREACHABLE), 3, "jobpool: "),
+        (("x", "--timeout", "1", "--uri", UNREACHABLE), 3, "jobpool: "),
         ((), 2, "ID"),
         (("x", "--collection", "jbos"), 2, "there is no collection"),
         (("\x1b[2J",), 2, "id must not hold control characters"),
@@ -120,7 +162,7 @@ def test_a_killed_worker_its_lease_and_its_end(
 ) -> None:
     """From a running job to one whose holder is silent, to a lost one, to one that failed."""
     id = manager.create("endless", 1).id
-    worker = start_worker("--lease", "8", "--name", "mortal")
+    worker = start_worker("--name", "mortal")
     worker.wait_for("began 1")
     until(manager.pools)
 
@@ -135,18 +177,21 @@ def test_a_killed_worker_its_lease_and_its_end(
     assert running["code"] == "running"
     assert running["facts"]["holder"]["pid"] == worker.process.pid
     worker.send(signal.SIGKILL)
-    seen: list[Reason | None] = []
+    worker.process.wait()
 
-    def silent() -> bool:
-        seen.append(manager.why(id).of("holder_gone"))
-        return seen[-1] is not None
+    def let_pass(seconds: float) -> None:
+        past = [{"$set": {"lease_until": {"$subtract": ["$lease_until", 1000 * seconds]}}}]
+        jobs.update_one({"_id": id}, past)
 
-    until(silent)
-    gone = seen[-1]
-    assert gone is not None, "by the word of its heartbeats, whatever it announced"
-    assert f"process {worker.process.pid} runs it and has not been heard of for " in gone.text
-    assert gone.facts["silent_seconds"] > 4
-    lost = until_code("lost")
+    let_pass(20)
+    gone = first()
+    assert gone["code"] == "holder_gone", "by the word of its heartbeats, whatever it announced"
+    assert f"process {worker.process.pid} runs it and has not been heard of for " in gone["text"]
+    assert gone["facts"]["silent_seconds"] >= 20
+    jobs.database[f"{jobs.name}.pools"].update_many({}, {"$set": {"fresh_until": datetime.now(UTC)}})
+    let_pass(30)
+    lost = first()
+    assert lost["code"] == "lost"
     assert "no pool is alive that would take it back: it fails then with WorkerLost" in lost["text"]
     other = start_worker("--lease", "1")
     assert "WorkerLost: pool mortal let the lease expire" in until_code("failed")["text"]

@@ -149,6 +149,7 @@ SITUATIONS = st.builds(
     pools=st.lists(POOLS, max_size=3).map(tuple),
     required=st.one_of(st.none(), st.integers(0, 3)),
     index_trouble=st.one_of(st.none(), NAMES),
+    limits_trouble=st.one_of(st.none(), NAMES),
     others=st.lists(st.builds(Other, NAMES, STATES), max_size=3).map(tuple),
     ahead=st.one_of(st.none(), st.builds(Ahead, st.integers(0, 5), st.booleans(), st.just(("mail",)))),
     limits=st.lists(USAGES, max_size=2).map(tuple),
@@ -262,6 +263,7 @@ def test_jobs_before_it_are_counted_and_turned_into_time() -> None:
     of_key = first(job(key="c1"), fast, ahead=Ahead(2, more=False, types=("mail",), key="c1"))
     assert "2 due jobs of its key 'c1' come before it" in of_key.text
     assert of_key.facts["per_second"] == 8
+    assert ("more threads" in behind.remedy, "more threads" in of_key.remedy) == (True, False)
 
 
 def test_all_threads_are_taken() -> None:
@@ -299,16 +301,31 @@ def test_nothing_holds_it_up() -> None:
     [
         ({"type": ["mail"]}, "type is no text"),
         ({"run_at": "tomorrow"}, "run_at is no date"),
-        ({"priority": ...}, "priority is missing"),
+        ({"attempts": ...}, "attempts is missing"),
         ({"attempts": True}, "attempts is no number"),
-        ({"max_attempts": "3"}, "max_attempts is no number"),
+        ({"fence": "3"}, "fence is no number"),
     ],
-    ids=["type", "run_at", "priority", "attempts", "max_attempts"],
+    ids=["type", "run_at", "no_attempts", "attempts", "fence"],
 )
 def test_what_a_claim_cannot_take_is_malformed(fields: dict[str, Any], said: str) -> None:
     why = explained(job(**fields), MAIL)
     assert (why.code, len(why.reasons)) == ("malformed", 1)
     assert said in why.text
+
+
+@pytest.mark.parametrize("name", ["priority", "created_at", "fence", "max_attempts"])
+def test_what_pools_do_without_holds_nothing_up(name: str) -> None:
+    """As tried with real pools; of a fence the first claim makes one."""
+    assert first(job(**{name: ...}), MAIL).code == "unclear"
+    assert name == "fence" or first(job(**{name: "x"}), MAIL).code == "unclear"
+
+
+def test_whole_numbers_may_be_doubles_and_what_is_no_number_is_none() -> None:
+    why = first(held("running", attempts=2.0, max_attempts=3.0, timeout=float("nan")), MAIL)
+    assert ", in attempt 2 of 3, " in why.text
+    assert (why.facts["timeout"], why.facts["attempts"], why.facts["max_attempts"]) == (None, 2, 3)
+    stuck = first(held("running", stuck={"attempt": 1, "after": float("inf")}), MAIL)
+    assert stuck.facts["stuck"]["after"] is None
 
 
 def test_a_schema_and_an_index_are_named() -> None:
@@ -383,6 +400,9 @@ def test_a_gate_and_a_key_that_lack_are_named_when_nothing_else_holds_it_up() ->
     usage = Usage(Bound("mail", ("mail",), None, 1, None), 0, locked_until=ago(-4))
     assert first(job(key=""), limited(limit=one), limits=(usage,)).code == "gate_locked"
     assert first(job(), limited(limit=one)).code == "unkeyed"
+    lacking = first(job(key=""), limited(limit=one), limits_trouble="it lacks one")
+    assert (lacking.code, lacking.text) == ("no_index", "pools cannot find it: it lacks one")
+    assert lacking.remedy.endswith("ensure_indexes(limits=True)")
 
 
 # --- held ---------------------------------------------------------------------------------
@@ -394,12 +414,17 @@ def held(state: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_claimed_job_waits_for_a_thread() -> None:
-    why = first(held("claimed"), pool("mail", busy=4, queued=9))
+    speaker = pool("mail", busy=4, queued=9)
+    why = first(held("claimed"), speaker)
     assert why.text == (
-        "pool 'workers' on h1, process 7 has claimed it, and it waits there for a thread: 4 of 4 were taken when "
-        "it spoke last"
+        "pool 'workers' on h1, process 7 has claimed it, and it waits there for a thread: 4 of 4 threads are taken"
     )
-    assert (why.facts["busy"], why.facts["queued"], why.facts["extended_at"]) == (4, 9, ago(5))
+    assert (why.facts["running"], why.facts["queued"], why.facts["extended_at"]) == (4, 9, ago(5))
+    running = Holding("r", "sms", "running", "workers", "p1", started_at=ago(9))
+    claimed = Holding("c", "mail", "claimed", "workers", "p1", started_at=ago(99))
+    why = first(held("claimed"), speaker, held=Held((claimed, running)))
+    assert why.text.endswith("1 of 4 threads are taken; job 'r' of type 'sms' has run for 9s"), "what is seen now"
+    assert [job["id"] for job in why.facts["longest"]] == ["r"]
 
 
 def test_a_running_job_says_where_and_how_far_it_is() -> None:
@@ -418,6 +443,10 @@ def test_a_job_that_was_asked_to_end_says_so_first() -> None:
     why = explained(held("running", cancel_requested_at=ago(5)), MAIL)
     assert [reason.code for reason in why.reasons] == ["cancel_requested", "running"]
     assert why.text.startswith("it was asked to end 5s ago")
+    stuck = {"attempt": 1, "after": 30.0}
+    why = explained(held("running", cancel_requested_at=ago(5), stuck=stuck), MAIL)
+    assert [reason.remedy.endswith("or cancel it") for reason in why.reasons] == [False, False], "it was"
+    assert first(held("running", stuck=stuck), MAIL).remedy.endswith("or cancel it")
 
 
 def test_run_by_hand_is_no_pool_that_is_gone() -> None:
@@ -531,3 +560,10 @@ def test_a_state_of_a_newer_version_is_named() -> None:
     why = explained(job(state="frozen"), version="0.2.0", required=9)
     assert [reason.code for reason in why.reasons] == ["unknown_state", "schema"]
     assert why.text.startswith("its state is 'frozen', which this version (0.2.0) does not know")
+
+
+def test_commands_that_help_take_ids_as_they_are() -> None:
+    """Of the shell, and of what takes a dash for an option."""
+    for id, written in (("a b", "'a b'"), ("-dash", "-- -dash"), ("$x", "'$x'")):
+        well = first(job(_id=id, state="succeeded", finished_at=ago(5)))
+        assert well.remedy.endswith(f"jobpool revive --succeeded {written}")
