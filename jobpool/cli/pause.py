@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import TYPE_CHECKING
 
 from . import FAILED, OK
 from .options import place
 from .terminal.confirm import confirmed
 from .terminal.screen import say
 from .terminal.steering import Steered, look, show, show_pauses, types_in
-from .terminal.words import count, jobs
-
-if TYPE_CHECKING:
-    from ..manager import JobManager
+from .terminal.words import clean, count, jobs
 
 EXAMPLES = """\
 examples:
@@ -41,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
     with place.reader_of(args) as manager:
         if not (args.type or args.all):
             return show_pauses(manager, args, "jobpool pause TYPE pauses a type, jobpool pause --all everything")
-        if args.all and not args.yes and not confirmed(_question(manager), yes=args.yes):
+        if args.all and not args.yes and not confirmed(_question(look(manager, manager.paused())), yes=False):
             say("jobpool: nothing was paused")
             return FAILED
         paused = manager.pause(*args.type, reason=args.reason)
-        steered = look(manager, paused)
+        steered = look(manager, paused, done=True)
         show(args, steered)
         if not args.json:
             _tell(args.type, steered)
@@ -65,8 +61,10 @@ def check(args: argparse.Namespace, what: str) -> None:
         raise InvalidConfiguration(f"name the types to {what}, or say --all, not both")
 
 
-def _question(manager: JobManager) -> str:
-    total = manager.backlog().total
+def _question(steered: Steered) -> str:
+    if steered.backlog is None:
+        return f"Pause every type? How many jobs would wait is not known: {steered.unknown}."
+    total = steered.backlog.total
     return f"Pause every type? {jobs(total.due)} that are due would wait, {count(total.running)} running go on."
 
 
@@ -88,5 +86,10 @@ def _warn(types: list[str], steered: Steered) -> None:
         if type not in known:
             say(
                 f"jobpool: nobody knows the type {type!r}: it has no jobs that are not done with, and no pool "
-                f"alive runs it. If it is a typing error: jobpool resume {shlex.quote(type)}"
+                f"alive runs it. If it is a typing error: jobpool resume {_typed(type)}"
             )
+
+
+def _typed(type: str) -> str:
+    """Return a type as a shell has to be given it."""
+    return f"{'-- ' if type.startswith('-') else ''}{shlex.quote(clean(type))}"

@@ -10,7 +10,7 @@ from . import OK
 from .options import place
 from .terminal import facts, jsons
 from .terminal.screen import Column, say, table, write
-from .terminal.words import ago, count, jobs, rate
+from .terminal.words import ago, count, jobs, past, rate
 
 if TYPE_CHECKING:
     from ..backlog import AlivePool
@@ -85,7 +85,7 @@ def _row(pool: AlivePool, held: tuple[Held, ...], now: datetime) -> tuple[str, .
         facts.pool_state(pool),
         count(running),
         count(pool.threads),
-        f"{ago(pool.seen_at, now)} ago" if pool.seen_at else "-",
+        past(pool.seen_at, now) if pool.seen_at else "-",
         count(claimed),
         rate(sum(one.per_second for one in pool.rates.values())) if pool.rates else "-",
         pool.host,

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         if not (args.type or args.all):
             return show_pauses(manager, args, "jobpool resume TYPE resumes a type, resume --all everything")
         paused = manager.resume(*args.type)
-        show(args, look(manager, paused))
+        show(args, look(manager, paused, done=True))
         for type in args.type:
             if type not in before.types:
                 say(f"jobpool: {type!r} was not paused by itself; nothing changed for it")

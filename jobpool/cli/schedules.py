@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from . import NOTHING, OK
@@ -14,6 +15,8 @@ from .terminal.screen import say, table, write
 from .terminal.words import clean, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..manager import JobManager
     from ..schedules import Schedule
 
@@ -151,7 +154,15 @@ def _remove(args: argparse.Namespace, manager: JobManager) -> int:
 
 
 def _run(args: argparse.Namespace, manager: JobManager) -> int:
-    job = manager.schedules.run_now(args.name, token=args.token)
+    from ..errors import StoreUnavailable
+
+    token = secrets.token_hex(8) if args.token is None else args.token
+    try:
+        job = manager.schedules.run_now(args.name, token=token)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"{error}; again with --token {clean(token)} it creates one job at the most"
+        ) from error
     if args.json:
         write(jsons.whole(job))
     else:
@@ -223,13 +234,24 @@ def _answer(args: argparse.Namespace, manager: JobManager, schedule: Schedule, s
     """Write a schedule, or a line that says what became of it."""
     from ..store.driver import run
 
-    due = schedule.next(args.next) if hasattr(args, "next") else None
+    due = _due(schedule, args.next) if hasattr(args, "next") else None
     if args.json:
         write(jsons.whole({**jsons.plain(schedule), **({} if due is None else {"due": jsons.plain(due)})}))
     elif say_so:
         write(say_so)
     else:
         show(schedule, due or [], run(manager.store.now()))
+
+
+def _due(schedule: Schedule, number: int) -> list[datetime]:
+    """Return the next due times; those that are known if this machine cannot compute them."""
+    from ..errors import InvalidConfiguration
+
+    try:
+        return schedule.next(number)
+    except InvalidConfiguration as error:
+        say(f"jobpool: the due times behind the next one are not known here: {clean(error)}")
+        return [] if schedule.next_at is None else [schedule.next_at]
 
 
 _ACTIONS = {

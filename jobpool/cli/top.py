@@ -14,7 +14,7 @@ from . import INTERRUPTED, OK
 from .options import place
 from .options.amounts import seconds
 from .terminal import jsons
-from .terminal.screen import console, table, write
+from .terminal.screen import console, table, width, write
 
 if TYPE_CHECKING:
     from .live.frame import Frame
@@ -82,13 +82,13 @@ def _write(args: argparse.Namespace, frame: Frame) -> None:
     from .live.drawing import header, plain
     from .live.rows import sections
 
-    terminal = console()
+    room = width()
     if args.json:
         write(jsons.line(frame))
-    elif terminal is None:
+    elif room is None:
         write("\n".join(plain(frame)))
     else:
-        for line in header(frame, terminal.width, words=True):
+        for line in header(frame, room, words=True):
             write(line)
         for section in sections(frame):
             write()

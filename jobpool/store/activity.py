@@ -18,13 +18,15 @@ from ..overview import Activity, FailedJob, Held, RunningJob
 from ..pauses import Paused
 from .connection import Connection
 from .documents import HOLDER_END, Document
-from .glimpses import is_running, to_failed, to_held, to_instant, to_running
+from .glimpses import is_failed, is_running, to_failed, to_held, to_instant, to_running
 from .indexes import FAILED_INDEX, LEASE_INDEX
 from .presence import Presence
 from .settings import Settings
 
 #: No job failed then: somebody else wrote what is behind it, and Python has no such dates.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+#: Types that are looked into by one command: a pipeline has no more than a thousand stages.
+AT_ONCE = 100
 #: Characters of an error's text that are read.
 MESSAGE = 200
 _HELD: Document = {
@@ -145,13 +147,18 @@ class Overseeing:
         ]
         cursor = await self._call(self._jobs.aggregate, newest, hint=FAILED_INDEX)
         types = _last_failed(await self._call(cursor.to_list))[:limit]
-        if not types:
-            return ()
+        jobs: list[FailedJob] = []
+        for first in range(0, len(types), AT_ONCE):
+            jobs += await self._newest_of(types[first : first + AT_ONCE], limit)
+        return tuple(sorted(jobs, key=lambda job: (-job.finished_at.timestamp(), job.id))[:limit])
+
+    async def _newest_of(self, types: list[str], limit: int) -> list[FailedJob]:
+        """Return the newest failed jobs of some types."""
         first, *others = (_newest_of(type, limit) for type in types)
         union = [{"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others]
         order = {"$sort": {"finished_at": DESCENDING, "_id": ASCENDING}}
         cursor = await self._call(self._jobs.aggregate, [*first, *union, order, {"$limit": limit}])
-        return tuple(map(to_failed, await self._call(cursor.to_list)))
+        return [to_failed(found) for found in await self._call(cursor.to_list) if is_failed(found)]
 
     async def _failed_since(self, since: datetime, now: datetime) -> int:
         """Count what failed since then and before now: the server skips from type to type."""

@@ -54,6 +54,11 @@ def _progress(said: object) -> Progress | None:
     )
 
 
+def is_failed(found: Document) -> bool:
+    """Say whether it is a job that can be shown as one that failed: lists match what is in them."""
+    return isinstance(found.get("type"), str) and isinstance(found.get("finished_at"), datetime)
+
+
 def to_failed(found: Document) -> FailedJob:
     """Return a job that failed."""
     error, attempts = found.get("error"), found.get("attempts")

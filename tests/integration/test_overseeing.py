@@ -125,6 +125,19 @@ def test_the_newest_failures_are_found_whatever_their_types(overseen: JobManager
     assert (len(found), found[-1].id) == (37, "older")
 
 
+def test_failures_of_more_types_than_a_pipeline_has_stages_are_found(overseen: JobManager, jobs: Jobs) -> None:
+    now = datetime.now(UTC)
+    jobs.insert_many(failed(f"{n:04}", f"type{n}", now - timedelta(seconds=n)) for n in range(1100))
+    assert [job.id for job in overseen.recent_failures(limit=1000)] == [f"{n:04}" for n in range(1000)]
+
+
+def test_a_list_that_somebody_wrote_as_the_type_of_a_failure_is_left_out(overseen: JobManager, jobs: Jobs) -> None:
+    """It matches what is in it."""
+    now = datetime.now(UTC)
+    jobs.insert_many([failed("good", "a", now), failed("odd", ["a", "b"], now)])
+    assert [job.id for job in overseen.recent_failures()] == ["good"]
+
+
 def test_a_failure_tells_its_class_and_the_beginning_of_its_message(overseen: JobManager, jobs: Jobs) -> None:
     job = overseen.create("bad", 1)
     overseen.run_all("bad")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from unittest.mock import Mock
+
 import pytest
 from pymongo import MongoClient
 
 from jobpool import Executor, JobManager, WorkerPool
-from jobpool.errors import ScheduleNotFound
+from jobpool.cli import schedules
+from jobpool.cli.terminal.steering import look
+from jobpool.errors import ScheduleNotFound, StoreUnavailable
 
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
@@ -57,6 +62,34 @@ def test_the_jobs_of_an_alias_are_held_with_its_type(
         assert answer.err == "paused: 6 jobs that are due wait, and what comes; 0 running go on\n"
         assert answer.rows[1][-2:] == ["6", "-"]
         assert cli("pause", "--json").json["due_held"] == {"letter": 3, "mail": 3}
+
+
+def test_the_hint_about_a_typing_error_can_be_typed(cli: Cli, shop: JobManager) -> None:
+    answer = cli("pause", "--", "-mail of $x")
+    assert answer.err.endswith("jobpool resume -- '-mail of $x'\n")
+    assert cli("resume", "--", "-mail of $x").out == "nothing is paused\n"
+
+
+def test_everything_is_paused_also_where_jobs_cannot_be_counted(cli: Cli, shop: JobManager, jobs: Jobs) -> None:
+    """As where there are tens of millions: who is in a hurry is asked all the same."""
+    jobs.drop_index("jobpool_waiting")
+    with cli.on_a_terminal("pause", "--all", width=200) as terminal:
+        terminal.read_until("Pause every type? How many jobs would wait is not known: ")
+        terminal.read_until("[y/N]")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert shop.paused().everything
+
+
+def test_a_count_that_is_broken_off_does_not_hide_what_was_done(
+    shop: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobManager, "backlog", Mock(side_effect=KeyboardInterrupt))
+    paused = shop.pause("mail")
+    done = look(shop, paused, done=True)
+    assert (done.paused, done.backlog, done.unknown) == (paused, None, "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        look(shop, paused)
 
 
 def test_pausing_as_json(cli: Cli, shop: JobManager) -> None:
@@ -159,6 +192,19 @@ def test_a_schedule_is_fired_by_hand(cli: Cli, manager: JobManager, jobs: Jobs) 
     assert cli("schedules", "run", "nobody").code == 4
 
 
+def test_who_does_not_know_whether_a_schedule_was_fired_is_told_how_to_repeat_it(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.schedule("clean", 900, "tidy")
+    create = Mock(side_effect=StoreUnavailable("creating a job: lost"))
+    monkeypatch.setattr("jobpool.manager.scheduling.Schedules.run_now", create)
+    with pytest.raises(
+        StoreUnavailable, match=r"again with --token [0-9a-f]{16} it creates one job at the most"
+    ) as told:
+        schedules._run(Namespace(name="clean", token=None, json=False), manager)
+    assert create.call_args.kwargs["token"] in str(told.value)
+
+
 def test_schedules_as_json(cli: Cli, manager: JobManager) -> None:
     manager.schedule("a", 60, "tidy")
     manager.schedule("b", "* * * * *", "tidy")
@@ -199,4 +245,9 @@ def test_without_the_extra_cron_expressions_say_what_to_install(cli: Cli, manage
     refused = cli(*add, "--cron", "* * * * *", PYTHONPATH=path)
     assert (refused.code, refused.out) == (2, "")
     assert refused.err == "jobpool: cron expressions need cronsim: pip install 'jobpool[cron]'\n"
+    stored = manager.schedule("stored", "* * * * *", "t")
+    shown = cli("schedules", "show", "stored", "--json", PYTHONPATH=path)
+    assert (shown.code, shown.json["name"], len(shown.json["due"])) == (0, "stored", 1)
+    assert stored.next_at is not None
+    assert "pip install 'jobpool[cron]'" in shown.err
     assert cli(*add, "--every", "1h", PYTHONPATH=path).code == 0

@@ -221,6 +221,9 @@ def test_it_fits_windows_of_any_size(cli: Cli, busy: JobManager) -> None:
         assert "RUNS LONGEST" in small
         terminal.resize(120, 50)
         terminal.read_until("type.11type")
+        terminal.resize(20, 1)
+        seen = terminal.raw.count("\x1b[H")
+        until(lambda: terminal._read(0.1) and terminal.raw.count("\x1b[H") > seen + 2)
         terminal.resize(20, 4)
         seen = terminal.text.count("q quit")
         terminal.read_until("q quit", seen + 2)
@@ -230,11 +233,12 @@ def test_it_fits_windows_of_any_size(cli: Cli, busy: JobManager) -> None:
 
 
 def test_without_rich_frames_follow_each_other(cli: Cli, busy: JobManager) -> None:
-    with cli.on_a_terminal("top", "--every", "0.2", without_rich=True, width=100) as terminal:
+    with cli.on_a_terminal("top", "--every", "0.2", without_rich=True, width=60) as terminal:
         terminal.read_until("threads busy", 2)
         terminal.type("\x03")
         assert terminal.end() == 130
     assert "\x1b" not in terminal.raw
+    assert max(map(len, terminal.text.splitlines())) <= 62  # the longest part of a line is that long
 
 
 def test_on_a_dumb_terminal_frames_follow_each_other(cli: Cli, busy: JobManager) -> None:

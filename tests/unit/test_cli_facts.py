@@ -52,6 +52,8 @@ def test_limits_are_told_in_words(limits: TypeLimits | None, text: str) -> None:
 def test_what_is_paused_begins_with_everything() -> None:
     before = NOW - timedelta(minutes=5)
     paused = Paused(Pause(NOW), {"b": Pause(before, "why"), "a": Pause(before)})
+    later = Paused(types={"a": Pause(NOW + timedelta(seconds=2))})
+    assert facts.paused_rows(later, NOW) == [("a", "0s ago", "-")]  # clocks differ
     assert facts.paused_rows(paused, NOW) == [
         ("every type", "0s ago", "-"),
         ("a", "5m ago", "-"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,10 +14,14 @@ from hypothesis import strategies as st
 from jobpool.backlog import AlivePool, Backlog, Rate, TypeBacklog
 from jobpool.cli.live.drawing import HELP, fitted, flowed, header, plain
 from jobpool.cli.live.frame import Frame, Rates, alike, rates_of
+from jobpool.cli.live.looker import Looker
 from jobpool.cli.live.rows import ORDERS, Section, sections
 from jobpool.cli.terminal.screen import Column
 from jobpool.overview import Activity, FailedJob, TypeOverview
 from jobpool.pauses import Pause, Paused
+
+if TYPE_CHECKING:
+    from jobpool import JobManager
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 POOL = AlivePool("p", "h", 1, frozenset(["a"]), 4, {"a": Rate(3.0, 0.1), "b": Rate(2.0, 0.1)})
@@ -73,6 +79,12 @@ def test_clocks_that_stand_still_give_no_rates() -> None:
     assert (found.growth, found.failed, found.backlog) == (None, None, None)
 
 
+def test_clocks_that_are_set_back_give_no_rates() -> None:
+    """As after a failover to a server whose clock is behind: what came in was not removed."""
+    found = rates_of(activity(0, 30, failed=0), activity(2, 10), at(2), (count(2, 100), count(0, 120)))
+    assert (found.growth, found.failed, found.backlog) == (None, None, None)
+
+
 def test_failures_are_put_together_by_type_and_class() -> None:
     jobs = [
         FailedJob("1", "a", at(1), "E", "one", 1),
@@ -125,6 +137,7 @@ def test_parts_stand_in_as_few_lines_as_there_is_room_for() -> None:
     assert flowed(["aaa", "bbb", "ccc"], 8) == ["aaa  bbb", "ccc"]
     assert flowed(["aaaaaaaaaa", "b"], 4) == ["aaaaaaaaaa", "b"]
     assert flowed([], 4) == []
+    assert flowed(["日本", "日本"], 9) == ["日本", "日本"]
 
 
 def test_the_header_says_what_is_wrong_with_all_of_it() -> None:
@@ -171,3 +184,47 @@ def test_a_frame_that_has_not_been_counted_yet_shows_the_rest() -> None:
 def test_the_help_fits_into_a_small_window() -> None:
     lines = HELP.splitlines()
     assert (max(map(len, lines)) <= 60, len(lines) <= 20) == (True, True)
+
+
+class Answers:
+    """A manager whose jobs are counted slowly; it says what is paused as it is told."""
+
+    def __init__(self) -> None:
+        self.paused = Paused()
+        self.asked_at: list[float | None] = []
+        self.looker: Looker
+        self.store = SimpleNamespace(name="shop.jobs")
+
+    def activity(self, **_: Any) -> Activity:
+        return activity(0, 10, paused=self.paused)
+
+    def backlog(self) -> Backlog:
+        self.asked_at.append(self.looker._asked_at)
+        return count(0, len(self.asked_at))
+
+
+@pytest.fixture
+def answers() -> Answers:
+    manager = Answers()
+    manager.looker = Looker(cast("JobManager", manager), 1.0)
+    manager.looker._before = manager.activity()
+    return manager
+
+
+def test_counting_is_not_taken_for_silence(answers: Answers) -> None:
+    """With millions of jobs it takes seconds, and MongoDB has just answered."""
+    answers.looker._asked_at = 0.0
+    answers.looker.look()
+    assert answers.asked_at == [None]
+
+
+def test_types_are_counted_anew_once_something_else_is_paused(answers: Answers) -> None:
+    """Or they are shown as paused, or not, as long as counting rests."""
+    looker = answers.looker
+    looker.look()
+    looker._count_at = math.inf
+    looker.look()
+    assert len(answers.asked_at) == 1
+    answers.paused = Paused(types={"a": Pause(NOW)})
+    looker.look()
+    assert len(answers.asked_at) == 2

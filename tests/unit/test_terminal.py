@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jobpool.cli.terminal import confirm, jsons
 from jobpool.cli.terminal.progress import Progress
 from jobpool.cli.terminal.screen import Column, fields, fitting, plain_rows, rich_table, table
-from jobpool.cli.terminal.words import ago, clean, clean_lines, count, duration, jobs, moment, rate
+from jobpool.cli.terminal.words import ago, cells, clean, clean_lines, count, cut, duration, jobs, moment, rate
 from jobpool.errors import InvalidConfiguration
 from jobpool.job import State
 
@@ -68,7 +68,25 @@ def test_numbers_are_read_at_a_glance() -> None:
 @given(st.text())
 def test_no_terminal_obeys_a_foreign_text(text: str) -> None:
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in clean(text))
-    assert not {"\u2028", "\u202e", "\u2066"} & set(clean(text))
+    assert not {"\u2028", "\u202e", "\u2066", "\u200f", "\u061c"} & set(clean(text))
+
+
+def test_a_text_has_as_many_places_as_a_terminal_gives_it() -> None:
+    assert [cells(text) for text in ("mail", "日本語", "e\u0301te\u0301", "", "עברית")] == [4, 6, 3, 0, 5]
+    assert [cut("日本語", longest) for longest in (6, 5, 4, 1, 0)] == ["日本語", "日本…", "日…", "…", "…"]
+    assert cut("mail", 4) == "mail"
+
+
+def test_tables_are_aligned_whatever_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing is cut for which there is room."""
+    from rich.console import Console
+
+    table([Column("type"), Column("due", right=True)], [["日本語", "1"], ["e\u0301te\u0301", "10"], ["mail", "2"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert {cells(line) for line in lines} == {len("TYPE") + 2 + 2 + len("DUE")}
+    written = io.StringIO()
+    Console(file=written, width=20).print(rich_table([Column("type")], [["日本語の種類"]], 20))
+    assert "日本語の種類" in written.getvalue()
 
 
 def test_a_text_is_cut_where_there_is_no_room() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..terminal import facts
 from ..terminal.screen import plain_rows
-from ..terminal.words import clean, count, duration, rate
+from ..terminal.words import cells, clean, count, duration, rate
 from .rows import Section, sections
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def flowed(parts: Iterable[str], width: int) -> list[str]:
     """Return the parts in lines, as many in each as it has room for."""
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + len(GAP) + len(part) <= width:
+        if lines and cells(lines[-1]) + len(GAP) + cells(part) <= width:
             lines[-1] += GAP + part
         else:
             lines.append(part)
@@ -146,6 +146,6 @@ def plain(frame: Frame, order: str = "due") -> list[str]:
     """Return a frame as lines of text, nothing left out."""
     lines = header(frame, 10_000, words=True)
     for section in sections(frame, order, whole=True):
-        cells = [[clean(value) for value in row] for row in section.rows]
-        lines += ["", *plain_rows(section.columns, cells)]
+        rows = [[clean(value) for value in row] for row in section.rows]
+        lines += ["", *plain_rows(section.columns, rows)]
     return lines

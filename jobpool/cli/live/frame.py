@@ -130,10 +130,9 @@ def rates_of(now: Activity, before: Activity | None, since: datetime, counts: tu
     """
     seconds = (now.at - since).total_seconds()
     lately = None if before is None else (now.at - before.at).total_seconds()
-    grown = None if before is None else now.documents - before.documents
     return Rates(
         seconds=lately,
-        growth=None if grown is None or not lately else grown / lately,
+        growth=(now.documents - before.documents) / lately if before and lately and lately > 0 else None,
         ended=sum((rate.per_second for pool in now.pools for rate in pool.rates.values()), 0.0),
         failed=None if now.failed is None or seconds <= 0 else now.failed / seconds,
         backlog=_growth(counts),

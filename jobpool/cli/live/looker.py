@@ -92,8 +92,9 @@ class Looker:
         since = before.at if before is not None else self._now() - FIRST
         activity = self._manager.activity(limit=SHOWN, since=since)
         self._before = activity
-        if self.frame is not None and self.frame.trouble is not None:
-            self._count_at = 0.0  # what was counted is old, or could not be
+        self._asked_at = None  # it has answered; counting may take longer, and is no silence
+        if self._is_old(activity):
+            self._count_at = 0.0
         self._count()
         frame = self.frame = self._frame(activity, before, since)
         self.news.set()
@@ -125,6 +126,11 @@ class Looker:
             since = self.frame.trouble_since or datetime.now(UTC)
             self.frame = replace(self.frame, trouble=trouble, trouble_since=since)
         self.news.set()
+
+    def _is_old(self, activity: Activity) -> bool:
+        """Say whether what was counted is not true any more, or could not be: after trouble, or another pause."""
+        known = self.frame
+        return known is not None and (known.trouble is not None or known.paused != activity.paused)
 
     def _count(self) -> None:
         """Count the backlog, if it is time to. That it takes too long is no trouble for all the rest."""

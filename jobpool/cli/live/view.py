@@ -91,7 +91,7 @@ class View:
         frame = self._looker.shown()
         if self._helping or frame is None:
             return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in HELP.splitlines()))
-        lines = header(frame, width)[: height - 1]
+        lines = header(frame, width)[: max(1, height - 1)]
         parts: list[Any] = [_line(line) for line in lines]
         parts[0].stylize("bold")
         shown = fitted(sections(frame, self._orders[0]), height - len(lines) - 2)
@@ -101,7 +101,9 @@ class View:
             parts.append(rich_table(section.columns, cells, width))
         used = len(lines) + sum(2 + len(section.rows) for section in shown)
         parts += [Text("")] * (height - used - 1)
-        return Group(*parts, self._footer(width, sum(section.left_out for section in shown)))
+        if height > 1:
+            parts.append(self._footer(width, sum(section.left_out for section in shown)))
+        return Group(*parts)
 
     def _footer(self, width: int, left_out: int) -> Any:
         from rich.text import Text

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .words import ago, count, duration
+from .words import count, duration, past
 
 if TYPE_CHECKING:
     from ...backlog import AlivePool, TypeLimits
     from ...limits import Limit
-    from ...pauses import Pause, Paused
+    from ...pauses import Paused
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 NOBODY = "nobody runs it"
@@ -25,17 +25,11 @@ def size(number: float) -> str:
     return f"{number:.0f} {_UNITS[unit]}" if unit == 0 or number >= 99.5 else f"{number:.2g} {_UNITS[unit]}"
 
 
-def paused_for(pause: Pause, now: datetime) -> str:
-    """Return since when, and why: ``5m ago (deploying)``."""
-    why = f" ({pause.reason})" if pause.reason else ""
-    return f"{ago(pause.since, now)} ago{why}"
-
-
 def paused_rows(paused: Paused, now: datetime) -> list[tuple[str, str, str]]:
     """Return what is paused, how long ago, and why, a row for each; everything first."""
     rows = [(EVERYTHING, paused.everything)] if paused.everything else []
     rows += sorted(paused.types.items())
-    return [(name, f"{ago(pause.since, now)} ago", pause.reason or "-") for name, pause in rows]
+    return [(name, past(pause.since, now), pause.reason or "-") for name, pause in rows]
 
 
 def limits(found: TypeLimits | None) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 STORED = frozenset(("data", "result", "checkpoint", "document"))
 _AS_IT_IS = frozenset((str, int, bool))
 #: What JSON allows in a text and a terminal might obey.
-_OBEYED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:

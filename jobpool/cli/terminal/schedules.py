@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from .screen import Column, fields
-from .words import ago, count, duration, moment
+from .words import ago, count, duration, moment, past
 
 if TYPE_CHECKING:
     from ...schedules import Schedule
@@ -54,7 +54,7 @@ def row(one: Schedule, now: datetime) -> tuple[str, ...]:
         one.type,
         _next(one, now),
         "paused" if one.paused else state(one),
-        f"{ago(one.last.at, now)} ago" if one.last else "-",
+        past(one.last.at, now) if one.last else "-",
         one.last.id if one.last else "-",
         count(one.skipped),
         one.tz if one.every is None else "-",
@@ -95,7 +95,7 @@ def show(one: Schedule, due: Sequence[datetime], now: datetime) -> None:
             ("jitter", duration(one.jitter) if one.jitter else None),
             ("state", "paused" if one.paused else _fires(one)),
             *(("due", _due(instant, one, now)) for instant in due),
-            ("last job", f"{one.last.id}, {state(one)}, made {ago(one.last.at, now)} ago" if one.last else "none"),
+            ("last job", f"{one.last.id}, {state(one)}, made {past(one.last.at, now)}" if one.last else "none"),
             ("skipped", f"{count(one.skipped)} firings, as the job before had not ended" if one.skipped else None),
             ("created", moment(one.created_at)),
             ("changed", moment(one.changed_at) if one.changed_at != one.created_at else None),

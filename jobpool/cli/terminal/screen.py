@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .words import clean
+from .words import cells as places
+from .words import clean, cut
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,8 +100,8 @@ def table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]], *, 
     room = width()
     if room is not None:  # without rich
         named, cells, widths = fitting(named, cells, room)
-        cells = [[_cut(cell, most) for cell, most in zip(row, widths, strict=True)] for row in cells]
-        named = [replace(one, name=_cut(one.name, most)) for one, most in zip(named, widths, strict=True)]
+        cells = [[cut(cell, most) for cell, most in zip(row, widths, strict=True)] for row in cells]
+        named = [replace(one, name=cut(one.name, most)) for one, most in zip(named, widths, strict=True)]
     for row in plain_rows(named, cells)[0 if header else 1 :]:
         write(row)
 
@@ -112,8 +113,7 @@ def plain_rows(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> lis
     return [
         (" " * GAP)
         .join(
-            cell.rjust(width) if one.right else cell.ljust(width)
-            for one, cell, width in zip(columns, line, widths, strict=True)
+            _padded(cell, width, right=one.right) for one, cell, width in zip(columns, line, widths, strict=True)
         )
         .rstrip()
         for line in lines
@@ -173,13 +173,14 @@ def _shrunk(columns: Sequence[Column], widths: list[int], room: int) -> list[int
     return widths
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _padded(text: str, width: int, *, right: bool) -> str:
+    room = " " * (width - places(text))
+    return room + text if right else text + room
 
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     rows = [[one.name for one in columns], *cells]
-    return [max(len(row[n]) for row in rows) for n in range(len(columns))]
+    return [max(places(row[n]) for row in rows) for n in range(len(columns))]
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

@@ -24,23 +24,37 @@ class Steered:
 
     Attributes:
         paused: What is paused.
+        at: When it was looked: by the server's clock, or this machine's if it did not answer.
         backlog: What was counted; None if it could not be.
         unknown: Why it could not.
     """
 
     paused: Paused
+    at: datetime
     backlog: Backlog | None
     unknown: str = ""
 
 
-def look(manager: JobManager, paused: Paused) -> Steered:
-    """Count the jobs. What was done stands, whatever comes of it: that the count fails is no failure."""
-    from ...errors import StoreError
+def look(manager: JobManager, paused: Paused, *, done: bool = False) -> Steered:
+    """Count the jobs; that this fails is no failure.
 
+    Args:
+        done: Something was changed just now. It stands, and is told, also if somebody breaks off the count.
+    """
+    from ...errors import StoreError
+    from ...store.driver import run
+
+    at = datetime.now(UTC)
     try:
-        return Steered(paused, manager.backlog())
+        at = run(manager.store.now())
+        counted = manager.backlog()
     except StoreError as error:
-        return Steered(paused, None, " ".join(str(error).split()))
+        return Steered(paused, at, None, " ".join(str(error).split()))
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        return Steered(paused, at, None, "interrupted")
+    return Steered(paused, counted.at, counted)
 
 
 def types_in(steered: Steered) -> tuple[TypeOverview, ...]:
@@ -75,8 +89,7 @@ def show(args: argparse.Namespace, steered: Steered) -> None:
     if not steered.paused:
         write("nothing is paused")
         return
-    now = _now(steered)
-    rows = facts.paused_rows(steered.paused, now)
+    rows = facts.paused_rows(steered.paused, steered.at)
     columns = [Column("paused", least=12), Column("since"), Column("due jobs", right=True), Column("reason")]
     table(columns, [(name, since, _due(name, due, steered), reason) for name, since, reason in rows])
 
@@ -88,7 +101,3 @@ def _due(name: str, due: dict[str, int], steered: Steered) -> str:
     if everything:
         return f"{sum(due.values()):,}"
     return f"{sum(due.get(one.type, 0) for one in types_in(steered) if name in (one.type, one.alias_of)):,}"
-
-
-def _now(steered: Steered) -> datetime:
-    return steered.backlog.at if steered.backlog is not None else datetime.now(UTC)
