@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 
 from ..changes import Change
-from ..errors import InvalidConfiguration
+from ..errors import InvalidConfiguration, PoolStateError
 from ..job import State
 from ..names import check_int, check_seconds
 from ..store import Store
@@ -25,7 +25,7 @@ class Changes:
     """An iterator over the changes of jobs, each once, in their order, that waits for the next one.
 
     It follows a change stream, and goes on behind the last change it gave after a call that raised
-    `StoreUnavailable`: call again. Usable as a context manager, which closes it.
+    `StoreUnavailable`: call again. Usable as a context manager, which closes it; closed, it has no next change.
 
     Of a job that was there before this began, type, pool and the like are looked up when it changes
     first, a batch in one read: they are as of then.
@@ -45,6 +45,7 @@ class Changes:
         self._types = _wanted(selection.types)
         self._states = _wanted(selection.states)
         self._ready: deque[Change] = deque()
+        self._closed = False
         self._following = store.follow(selection.named, data=data, progress=progress, max_await=max_await)
         self._following.open()
 
@@ -55,7 +56,9 @@ class Changes:
             StoreUnavailable: MongoDB does not answer, or elects another primary. Call again: nothing is left
                 out or given twice.
             StoreRefused: The server has forgotten where this was, or does not let this user watch.
+            PoolStateError: It is closed.
         """
+        self._check_open()
         if self._ready:
             found = list(self._ready)
             self._ready.clear()
@@ -69,18 +72,25 @@ class Changes:
 
     def drop(self) -> int:
         """Read on and forget; return how many changes that were, of all jobs. Raises: as `read`."""
+        self._check_open()
         left = len(self._ready)
         self._ready.clear()
         return left + self._following.drop()
 
     def skip(self) -> None:
         """Go on from now, whatever came before. Raises: as `read`."""
+        self._check_open()
         self._ready.clear()
         self._following.skip()
 
     def close(self) -> None:
         """End it. May be repeated."""
+        self._closed = True
         self._following.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PoolStateError("these changes are closed; manager.changes() begins anew")
 
     def _means(self, change: Change) -> bool:
         return (self._types is None or change.type in self._types) and (
@@ -92,6 +102,8 @@ class Changes:
 
     def __next__(self) -> Change:
         """Wait for the next change and return it. Raises: as `read`; call again."""
+        if self._closed:
+            raise StopIteration
         while not self._ready:
             self._ready.extend(self.read())
         return self._ready.popleft()

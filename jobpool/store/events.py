@@ -90,15 +90,17 @@ def snapshot(document: Mapping[str, Any]) -> Change | None:
     learn(about, document)
     state = document.get("state")
     at = next((document[name] for name in _TIMES.get(state, ()) if document.get(name)), document.get("created_at"))
-    failed = _error(document) if state == State.PENDING.value else None
+    failed = _error(document) if state in _NOT_BEGUN else None
     if failed is not None and isinstance(failed.at, datetime):
-        about.started_at = None
-        return _change(RETRY, document["_id"], failed.at, about, document)
+        about.pool = about.started_at = None
+        return _change(RETRY, document["_id"], failed.at, about, document, ended=True)
     if not isinstance(at, datetime) or not isinstance(state, str):
         return None
-    return _whole(document["_id"], at, about, document, created=state in ("pending", "waiting"))
+    return _whole(document["_id"], at, about, document, created=state in (*_NOT_BEGUN, State.WAITING.value))
 
 
+#: When a pool has claimed a job no field says.
+_NOT_BEGUN = (State.PENDING.value, State.CLAIMED.value)
 _TIMES: dict[Any, tuple[str, ...]] = {
     "running": ("started_at",),
     "succeeded": ("finished_at",),
@@ -122,7 +124,7 @@ def _whole(id: str, at: datetime, about: About, document: Mapping[str, Any], *, 
     if not isinstance(state, str):
         return None
     kind = CREATED if created else {State.RUNNING.value: STARTED, State.PENDING.value: REVIVED}.get(state, state)
-    return _change(kind, id, at, about, document)
+    return _change(kind, id, at, about, document, ended=kind in _ENDS and about.started_at is not None)
 
 
 def _updated(
@@ -133,10 +135,19 @@ def _updated(
         return None
     began = about.started_at
     learn(about, updated)
-    change = _change(kind, id, at, about, updated, began=began)
-    if "started_at" in removed:
-        about.started_at = None
+    change = _change(kind, id, at, about, updated, began=began, ended=_ended(kind, updated, removed))
+    for name in ("pool", "started_at"):
+        if name in removed:
+            setattr(about, name, None)
     return change
+
+
+def _ended(kind: str, updated: Mapping[str, Any], removed: Sequence[str]) -> bool:
+    """Say whether an attempt has ended, and not a job that nobody had begun to run."""
+    if kind not in _ENDS or "lease_until" not in removed:
+        return False
+    # Who cancels a claimed job takes the claim away as the reaper does, which notes an error besides.
+    return kind != "cancelled" or "pool" not in removed or "error_count" in updated
 
 
 def _kind(updated: Mapping[str, Any], removed: Sequence[str]) -> str | None:
@@ -159,13 +170,20 @@ def _kind(updated: Mapping[str, Any], removed: Sequence[str]) -> str | None:
 
 
 def _change(
-    kind: str, id: str, at: datetime, about: About, fields: Mapping[str, Any], *, began: datetime | None = None
+    kind: str,
+    id: str,
+    at: datetime,
+    about: About,
+    fields: Mapping[str, Any],
+    *,
+    began: datetime | None = None,
+    ended: bool = False,
 ) -> Change:
     state = fields.get("state", _STATES.get(kind))
-    ended = kind in _ENDS
     began = began or about.started_at
     attempt = kind == STARTED or ended
-    run_at = fields.get("run_at")
+    run_at, end = fields.get("run_at"), fields.get("finished_at")
+    end = end if isinstance(end, datetime) else at  # the same, in milliseconds also of an older server
     return Change(
         kind=kind,
         id=id,
@@ -175,7 +193,7 @@ def _change(
         pool=about.pool if attempt or kind == "claimed" else None,
         attempt=about.attempts if attempt and about.attempts else None,
         # What was looked up may be of an attempt that began later.
-        seconds=(at - began).total_seconds() if ended and began is not None and began <= at else None,
+        seconds=(end - began).total_seconds() if ended and began is not None and began <= end else None,
         run_at=run_at if isinstance(run_at, datetime) and kind in _DUE else None,
         error=_error(fields) if kind in ("failed", RETRY) else None,
         reason=fields.get("cancel_reason") if kind == "cancelled" else None,
@@ -185,25 +203,45 @@ def _change(
 
 
 #: Of changes that leave the state as it is.
-_STATES = {PROGRESS: State.RUNNING.value, CANCEL_REQUESTED: State.RUNNING.value}
+_STATES = {
+    PROGRESS: State.RUNNING.value,
+    CANCEL_REQUESTED: State.RUNNING.value,
+    MOVED: State.PENDING.value,
+}
 _ENDS = ("succeeded", "failed", "cancelled", RETRY, SNOOZED)
 _DUE = (CREATED, MOVED, RETRY, SNOOZED, REVIVED, READY)
 
 
 def _error(fields: Mapping[str, Any]) -> JobError | None:
-    """Return the error that is new: the job's, or the last one of the list, which is there whole or by place."""
+    """Return the error that is new: the job's, or the last one of the list."""
     found = fields.get("error")
     if not isinstance(found, Mapping):
-        errors = fields.get("errors")
-        placed = [name for name in fields if name.startswith("errors.") and name[7:].isdigit()]
-        if isinstance(errors, list) and errors:
-            found = errors[-1]
-        elif placed:
-            found = fields[max(placed, key=lambda name: int(name[7:]))]
+        found = _last_error(fields)
     try:
         return to_error(found) if isinstance(found, Mapping) else None
     except KeyError:
         return None
+
+
+def _last_error(fields: Mapping[str, Any]) -> Any:
+    """Return the last error of the list, which is there whole, by its place, or by what differs at its place."""
+    errors = fields.get("errors")
+    if isinstance(errors, list) and errors:
+        return errors[-1]
+    placed: dict[int, Any] = {}
+    for name, value in fields.items():
+        list_name, _, place = name.partition(".")
+        place, _, part = place.partition(".")
+        if list_name != "errors" or not place.isdigit():
+            continue
+        if part:  # only a reaper writes so, and what it does not say is as it was
+            placed.setdefault(int(place), dict(_LOST))[part] = value
+        else:
+            placed[int(place)] = value
+    return placed[max(placed)] if placed else None
+
+
+_LOST = {"type": "WorkerLost", "message": "", "attempt": 0}
 
 
 def _progress(fields: Mapping[str, Any]) -> Progress | None:

@@ -10,12 +10,13 @@ from typing import Any
 from pymongo import DESCENDING
 
 from ..changes import Change
+from ..errors import StoreUnavailable
 from .connection import Connection
 from .documents import Document
 from .events import About, at_of, change_of, learn, pipeline, snapshot
 from .listing import PATIENCE
 from .pages import Meaning
-from .watching import Stream
+from .watching import ENDED, Stream
 
 #: Changes that are read before those of them are looked up of whose jobs nothing is known.
 BATCH = 1000
@@ -48,13 +49,18 @@ class EventStream(Stream):
         """Return the events that are there, at most a batch; none if none came in time.
 
         Raises:
-            StoreError: The stream is broken; open another one.
+            StoreError: The stream is broken; open another one. It has ended for good only after all that
+                happened before was returned.
         """
-        events = []
-        event = self._read()
-        while event is not None:
-            events.append(event)
-            event = self._read() if len(events) < BATCH and self._waiting else None
+        events: list[dict[str, Any]] = []
+        try:
+            event = self._read()
+            while event is not None:
+                events.append(event)
+                event = self._read() if len(events) < BATCH and self._waiting else None
+        except StoreUnavailable as error:
+            if error.reason != ENDED or not events:
+                raise
         self.more = len(events) >= FULL
         return events
 
@@ -124,15 +130,20 @@ class Following:
     def drop(self) -> int:
         """Read on and forget what came; return how many changes that were. Raises: as `read`."""
         dropped = len(self._read())
-        self._events.clear()
+        self._forget()
         return dropped
 
     def skip(self) -> None:
         """Go on from now, whatever came before. Raises: as `open`."""
         self.close()
-        self._token = None
-        self._events.clear()
+        self._token = self._last_at = None
+        self._forget()
         self.open()
+
+    def _forget(self) -> None:
+        """Forget what came, and what was known of jobs: it is older than what nobody has looked at."""
+        self._events.clear()
+        self._known.clear()
 
     def close(self) -> None:
         """End the stream."""

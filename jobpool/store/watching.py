@@ -95,7 +95,7 @@ class Stream:
                 change = self._stream.try_next()
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "reading the change stream") from error
-        if not self._stream.alive:  # the collection was dropped or renamed
+        if change is None and not self._stream.alive:  # the collection was dropped or renamed
             ended = StoreUnavailable("the change stream has ended: the collection was dropped or renamed")
             ended.operation, ended.reason = "watch", ENDED
             raise ended

@@ -14,7 +14,14 @@ from pymongo import MongoClient
 from jobpool import Executor, JobManager, Snooze, State, WorkerPool, current_job
 from jobpool.changes import KINDS, Change
 from jobpool.embedded import EmbeddedMongo
-from jobpool.errors import InvalidConfiguration, InvalidJob, StoreRefused, StoreUnavailable, UnsupportedServer
+from jobpool.errors import (
+    InvalidConfiguration,
+    InvalidJob,
+    PoolStateError,
+    StoreRefused,
+    StoreUnavailable,
+    UnsupportedServer,
+)
 from jobpool.manager import Changes
 from jobpool.store.following import BATCH
 
@@ -250,6 +257,81 @@ def test_a_dropped_collection_ends_it(manager: JobManager, jobs: Jobs) -> None:
             until(lambda: changes.read() and False, "the end")
 
 
+def test_what_happened_before_a_collection_was_dropped_is_told(manager: JobManager, jobs: Jobs) -> None:
+    manager.create("x", id="one")
+    with manager.changes(max_await=AWAIT) as changes:
+        manager.create_many([{"type": "x", "data": n} for n in range(50)])
+        jobs.drop()
+        heard: list[str] = []
+        with pytest.raises(StoreUnavailable, match="dropped or renamed"):
+            until(lambda: heard.extend(change.kind for change in changes.read()), "the end")
+    assert heard == ["created"] * 50
+
+
+def test_closed_changes_have_no_next_one_and_open_nothing_again(manager: JobManager) -> None:
+    with manager.changes(max_await=AWAIT) as changes:
+        manager.create("x", id="one")
+    assert list(changes) == []
+    for call in (changes.read, changes.drop, changes.skip):
+        with pytest.raises(PoolStateError, match="closed"):
+            call()
+    assert changes._following._stream is None
+    changes.close()
+
+
+def running(jobs: Jobs, id: str, pool: str, attempts: int) -> None:
+    """Let a job run, as a claim that starts it does."""
+    now = datetime.now(UTC)
+    held = {"claim": pool, "pool": pool, "lease_until": now - timedelta(seconds=9)}
+    jobs.update_one({"_id": id}, {"$set": {"state": "running", "attempts": attempts, "started_at": now, **held}})
+
+
+def test_a_job_that_nobody_runs_is_cancelled_without_an_attempt(manager: JobManager, jobs: Jobs) -> None:
+    with manager.changes(max_await=AWAIT) as changes:
+        heard = Heard(changes)
+        for id in ("between", "claimed", "lost"):
+            manager.create("x", id=id, max_attempts=3)
+            running(jobs, id, "p", 1)
+        manager.store.reaping.reap()
+        jobs.update_one({"_id": "claimed"}, {"$set": {"state": "claimed", "claim": "c", "pool": "q"}})
+        running(jobs, "lost", "r", 2)
+        manager.cancel("lost")
+        for id in ("between", "claimed"):
+            manager.cancel(id)
+        manager.store.reaping.reap()
+        again = heard.until("retry", "between")
+        ends = [heard.until("cancelled", id) for id in ("between", "claimed", "lost")]
+        assert (again.pool, again.attempt) == ("p", 1)
+        assert [(end.pool, end.attempt) for end in ends] == [(None, None), (None, None), ("r", 2)]
+        assert [end.seconds is None for end in ends] == [True, True, False]
+
+
+def test_another_due_time_leaves_a_job_pending(manager: JobManager) -> None:
+    manager.create("x", {"n": 1}, id="one")
+    with manager.changes(max_await=AWAIT, data=True, state="pending") as changes:
+        manager.snooze("one", delay=1000)
+        moved = Heard(changes).until("moved", "one")
+    assert (moved.state, moved.data) == (State.PENDING, {"n": 1})
+    assert moved.run_at is not None
+
+
+@pytest.mark.parametrize("errors", [0, 1, 10], ids="{} before".format)
+def test_an_error_that_a_reaper_notes_is_told_however_many_there_are(
+    manager: JobManager, jobs: Jobs, errors: int
+) -> None:
+    manager.create("x", id="one", max_attempts=100)
+    for attempt in range(errors):
+        running(jobs, "one", "p", attempt + 1)
+        manager.store.reaping.reap()
+    with manager.changes(max_await=AWAIT) as changes:
+        running(jobs, "one", "p", errors + 1)
+        manager.store.reaping.reap()
+        change = Heard(changes).until("retry", "one")
+    assert change.error is not None
+    assert (change.error.type, change.error.attempt) == ("WorkerLost", errors + 1)
+    assert f"attempt {errors + 1}" in change.error.message
+
+
 def test_what_cannot_be_caught_up_with_is_dropped_and_counted(manager: JobManager) -> None:
     with manager.changes(max_await=AWAIT) as changes:
         manager.create_many([{"type": "x", "data": n} for n in range(2 * BATCH)])
@@ -263,6 +345,7 @@ def test_what_cannot_be_caught_up_with_is_dropped_and_counted(manager: JobManage
         until(all_of_it, "all of them")
         assert changes.read() == []
         assert changes.behind == 0
+        assert len(changes._following._known) == 0  # what is dropped may have changed it
         manager.create("x", id="unseen")
         changes.skip()
         manager.create("x", id="seen")
@@ -309,6 +392,12 @@ def test_a_job_that_waits_for_another_attempt_says_what_failed(manager: JobManag
     assert change.kind == "retry"
     assert change.error is not None
     assert change.error.message == "no"
+    jobs.update_one({"_id": "one"}, {"$set": {"state": "claimed"}})
+    assert manager.last_changes(1)[0].kind == "retry"
+    manager.create("x", id="two")
+    jobs.update_one({"_id": "two"}, {"$set": {"state": "claimed", "pool": "p"}})
+    claimed = manager.last_changes(1)[0]
+    assert (claimed.kind, claimed.state) == ("created", State.CLAIMED)  # nothing says when it was claimed
 
 
 @pytest.mark.parametrize(
