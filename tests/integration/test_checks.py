@@ -512,6 +512,14 @@ def test_nobody_was_told_of_an_end(manager: JobManager, jobs: Jobs) -> None:
     assert bad(manager.check()) == []
 
 
+def test_who_was_just_created_to_wait_for_what_ended_long_ago_is_about_to_be_told(
+    manager: JobManager, jobs: Jobs
+) -> None:
+    jobs.insert_one(job("1", state="succeeded", finished_at=now(-300), followed=ObjectId()))
+    jobs.insert_one(waiting("2", "1", created_at=now(-1)))
+    assert bad(manager.check()) == []
+
+
 def test_a_job_waits_for_one_that_is_gone(manager: JobManager, jobs: Jobs) -> None:
     """Pools that live find this by themselves, if it is not for long."""
     jobs.insert_many([waiting("1", "2", "3"), job("2")])

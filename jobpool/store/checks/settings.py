@@ -27,8 +27,8 @@ async def pauses(look: Look) -> Sequence[Finding]:
     odd = sorted([type for type in held.types if type not in known and not await _has_jobs(look, type)])
     found = [
         warning(
-            f"type {shown(type)} is paused since {moment(held.types[type].since)}, and there is "
-            "neither a job nor a living pool of it: was another one meant?",
+            f"type {shown(type)} is paused since {moment(held.types[type].since)}, and no living pool runs it, "
+            "nor is a job of it pending, waiting or failed: was another one meant?",
             f"jobpool resume {shown(type)}",
             type=type,
             since=held.types[type].since,

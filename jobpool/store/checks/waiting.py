@@ -37,7 +37,12 @@ async def told(look: Look) -> Sequence[Finding]:
         "finished_at": {"$lt": before},
     }
     over = [job["_id"] for job in await look.find(ended, hint=FOLLOWED_INDEX, limit=MOST_ENDED)]
-    waits: Document = {"state": State.WAITING.value, "waits_for": {"$in": over}}
+    # Who was created a moment ago to wait for what has long ended is told in a moment.
+    waits: Document = {
+        "state": State.WAITING.value,
+        "waits_for": {"$in": over},
+        "created_at": {"$lt": before},
+    }
     untold = await look.find(waits, hint=WAITS_INDEX, limit=MOST_WAITING) if over else []
     if not untold:
         return [ok("nobody waits for a job that ended long ago")]
