@@ -62,13 +62,9 @@ class Relating:
             if document is None:
                 raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
             job = to_job(document)
-            waiting = waits_for_any([id])
-            cursor = self._jobs.find(waiting, {"type": 1, "state": 1}).hint(WAITS_INDEX).limit(SHOWN)
-            followers = tuple(map(_neighbour, await self._call(cursor.to_list)))
-            number = len(followers)
-            if number == SHOWN:
-                number = await self._call(self._jobs.count_documents, waiting, hint=WAITS_INDEX)
-            after = await self._neighbours([*job.waits_for, *(set(job.after) - set(job.waits_for))][:SHOWN])
+            waited_for = set(job.waits_for)
+            after = await self._neighbours([*job.waits_for, *(n for n in job.after if n not in waited_for)][:SHOWN])
+        followers, number = await self._followers(id)
         return job, Relations(
             id=id,
             at=await self._connection.now(),
@@ -79,6 +75,24 @@ class Relating:
             schedule=await self._allowed(lambda: self._schedule(id)),
             trace_id=trace_id_in(document.get("trace")),
         )
+
+    async def _followers(self, id: str) -> tuple[tuple[Neighbour, ...], int]:
+        """Return some of those who wait for a job, and how many do; none where there is no index of them.
+
+        That is where nothing newer than 0.1.0 was, which has none that wait.
+        """
+        waiting = waits_for_any([id])
+        try:
+            with self._connection.call("find", what=f"looking for jobs that wait for {shown(id)}"):
+                cursor = self._jobs.find(waiting, {"type": 1, "state": 1}).hint(WAITS_INDEX).limit(SHOWN)
+                followers = tuple(map(_neighbour, await self._call(cursor.to_list)))
+                if len(followers) < SHOWN:
+                    return followers, len(followers)
+                return followers, await self._call(self._jobs.count_documents, waiting, hint=WAITS_INDEX)
+        except StoreRefused as error:
+            if error.kind != "index":
+                raise
+            return (), 0
 
     async def _allowed(self, read: Callable[[], Awaitable[R]]) -> R | None:
         """Return what a read in a collection beside the jobs gives; None if this user may not read there."""

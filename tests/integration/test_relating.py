@@ -32,6 +32,14 @@ def test_a_job_alone_has_to_do_with_nobody(manager: JobManager) -> None:
     assert (relations.pools, relations.schedule, relations.trace_id) == ((), None, None)
 
 
+def test_a_collection_of_an_older_version_has_no_index_of_those_who_wait(manager: JobManager, jobs: Jobs) -> None:
+    manager.create("x", id="one")
+    jobs.drop_indexes()
+    job, relations = manager.relations("one")
+    assert (job.id, relations.followers, relations.follower_count) == ("one", (), 0)
+    assert set(jobs.index_information()) == {"_id_"}
+
+
 def test_both_sides_of_waiting_are_seen(manager: JobManager, jobs: Jobs) -> None:
     manager.create("x", id="first")
     manager.create("y", id="second")
