@@ -52,5 +52,9 @@ def run(args: argparse.Namespace) -> int:
     from ..demo import demonstrate
 
     return demonstrate(
-        quick=args.quick, uri=args.uri, keep=args.keep, threads=args.threads, metrics_port=args.metrics_port
+        quick=args.quick,
+        uri=args.uri or None,
+        keep=args.keep,
+        threads=args.threads,
+        metrics_port=args.metrics_port,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +17,7 @@ from .options.ids import resolve
 from .terminal import jsons
 from .terminal.jobs import COLUMNS, FEW, USUAL, an_id, row, short
 from .terminal.screen import Column, say, table, width, write
+from .terminal.words import clean
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -41,7 +44,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--limit", type=number, default=LIMIT, metavar="N", help=f"so many (default: {LIMIT})")
+    group.add_argument("--limit", type=number, metavar="N", help=f"so many (default: {LIMIT})")
     group.add_argument("--all", action="store_true", help="all of them, one page after the other")
     parser.add_argument("--after", metavar="ID", help="the next page: those behind this job")
     parser.add_argument("--oldest-first", action="store_true", help="the other order")
@@ -82,18 +85,25 @@ def run(args: argparse.Namespace) -> int:
         if first is None:
             return _none(args, selected)
         _show(args, manager, _with(first, found))
-        if more is not None:
-            say(f"there are more: the next page is --after {more}, all of them --all")
+        # Who asked for so many, for another program, knows that there may be more.
+        if more is not None and (args.limit is None or sys.stdout.isatty()):
+            say(f"there are more: the next page is --after{_typed(more)}, all of them --all")
     return OK
 
 
 def _page(args: argparse.Namespace, manager: JobManager, selected: dict[str, Any]) -> tuple[list[Job], str | None]:
     """Return a page, and the id behind which the next one begins; None if there is none."""
     after = None if args.after is None else manager.get(resolve(manager, args.after))
-    most = min(args.limit + 1, 10_000)  # one more tells whether there is another page
+    limit = args.limit or LIMIT
+    most = min(limit + 1, 10_000)  # one more tells whether there is another page
     jobs = manager.find(limit=most, after=after, oldest_first=args.oldest_first, **selected)
-    page = jobs[: args.limit]
+    page = jobs[:limit]
     return page, page[-1].id if len(jobs) > len(page) or len(jobs) == 10_000 else None
+
+
+def _typed(id: str) -> str:
+    """Return an id as the value of an option, to be copied into a shell."""
+    return f"{'=' if id.startswith('-') else ' '}{shlex.quote(clean(id))}"
 
 
 def _none(args: argparse.Namespace, selected: dict[str, Any]) -> int:

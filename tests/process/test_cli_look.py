@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,12 +103,26 @@ def test_jobs_are_chosen(cli: Cli, some: list[str], options: list[str], expected
     assert (answer.code, answer.err) == ((0, "") if expected else (4, "no job matches\n"))
 
 
+def test_the_next_page_can_be_typed_whatever_the_id_is(cli: Cli, jobs: Jobs, manager: JobManager) -> None:
+    manager.create("x", id="first")
+    whole = jobs.find_one({"_id": "first"})
+    jobs.insert_one({**whole, "_id": "-a 'b'"})  # type: ignore[dict-item]
+    with cli.on_a_terminal("ls", "--oldest-first", "--limit", "1", width=200) as terminal:
+        assert terminal.end() == 0
+    typed = terminal.text.rpartition("the next page is ")[2].partition(", all of them")[0]
+    assert cli("ls", "--oldest-first", "--ids", *shlex.split(typed)).out == "first\n"
+
+
 def test_pages_follow_each_other(cli: Cli, manager: JobManager) -> None:
     manager.create_many([{"type": "x", "data": n, "id": f"{n:03}"} for n in range(LIMIT + 5)])
     first = cli("ls", "--ids")
     ids = first.out.splitlines()
     assert len(ids) == LIMIT
     assert first.err == f"there are more: the next page is --after {ids[-1]}, all of them --all\n"
+    assert cli("ls", "--ids", "--limit", "2").err == "", "a program that asks for so many knows"
+    with cli.on_a_terminal("ls", "--limit", "2") as terminal:
+        assert terminal.end() == 0
+    assert f"the next page is --after {LIMIT + 3:03}, all of them --all" in terminal.text
     second = cli("ls", "--ids", "--after", ids[-1])
     assert second.err == ""
     both = ids + second.out.splitlines()

@@ -48,6 +48,14 @@ def test_a_uri_is_no_name_of_a_database(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "jobpool: DATABASE is a name; give the URI as --uri or $JOBPOOL_URI\n"
 
 
+def test_an_empty_variable_names_no_server_for_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr("jobpool.demo.demonstrate", lambda **options: given.update(options) or 0)
+    monkeypatch.setenv("JOBPOOL_URI", "")
+    assert main(["demo", "--quick"]) == 0
+    assert (given["uri"], given["quick"]) == (None, True)
+
+
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["mongod", "--nonsense"])

@@ -194,7 +194,7 @@ def test_help_loads_neither_the_driver_nor_rich() -> None:
         (["--json", "ls"], "options come behind the command: jobpool COMMAND --json ...; see jobpool --help"),
         (
             ["--uri=mongodb://ann:secret@h/shop", "ls"],
-            "options come behind the command: jobpool COMMAND --uri ...",
+            "come behind the command: jobpool COMMAND --uri ...",
         ),
         (["-d", "mongodb://ann:secret@h/shop", "ls"], "options come behind the command: jobpool COMMAND -d ..."),
         (["ls", "mongodb://ann:secret@h/shop"], "'mongodb://***@h/shop' is too much"),
