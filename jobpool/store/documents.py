@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ..dependencies import FAIL, RUN
@@ -12,6 +12,8 @@ from ..progress import LogLine, Progress, Report
 from ..retention import LONGEST
 
 Document = dict[str, Any]
+#: When something was created that does not say so.
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 #: The version of what is stored, on every job created since 0.2; see `store.schema`.
 SCHEMA = 1
@@ -97,19 +99,23 @@ def _waiting(after: list[str], on_failure: str, keep_failed: float | None, creat
 
 
 def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
-    """Return the snapshot that `document` shows, whichever version wrote it."""
+    """Return the snapshot that `document` shows, whichever version wrote it.
+
+    One that somebody else wrote may lack what every job has: it must not keep all others from being seen.
+    """
     error, stuck, progress = document.get("error"), document.get("stuck"), document.get("progress")
+    created_at = _instant(document.get("created_at"), _UNKNOWN)
     return Job(
-        id=document["_id"],
-        type=document["type"],
-        data=document["data"],
-        state=state_of(document["state"]),
-        priority=document["priority"],
-        run_at=document["run_at"],
-        attempts=document["attempts"],
-        max_attempts=document["max_attempts"],
-        fence=document["fence"],
-        created_at=document["created_at"],
+        id=str(document["_id"]),
+        type=str(document.get("type", "?")),
+        data=document.get("data"),
+        state=state_of(str(document.get("state", "?"))),
+        priority=document.get("priority", 0),
+        run_at=_instant(document.get("run_at"), created_at),
+        attempts=document.get("attempts", 0),
+        max_attempts=document.get("max_attempts"),
+        fence=document.get("fence", 0),
+        created_at=created_at,
         started_at=document.get("started_at"),
         finished_at=document.get("finished_at"),
         result=document.get("result"),
@@ -136,6 +142,10 @@ def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
         on_failure=document.get("on_failure", FAIL),
         created=created,
     )
+
+
+def _instant(value: object, otherwise: datetime) -> datetime:
+    return value if isinstance(value, datetime) else otherwise
 
 
 def holder_of(token: object) -> str | None:

@@ -180,6 +180,17 @@ def test_each_job_comes_once_in_the_order_of_creation(manager: JobManager, jobs:
     assert [job.data for job in manager.each(text="1002")] == [1002]
 
 
+def test_documents_of_others_keep_nobody_from_seeing_jobs(manager: JobManager, jobs: Jobs) -> None:
+    manager.create("x", 1, id="one")
+    jobs.insert_many([{"_id": 5, "x": 1}, {"_id": "hand", "type": "x", "state": "pending", "created_at": "now"}])
+    found = manager.find()
+    assert [job.id for job in found if job.state == "pending"].count("one") == 1
+    assert {job.id for job in found} == {job.id for job in manager.each()} == {"one", "hand", "5"}
+    job, _ = manager.relations("hand")
+    assert (job.type, job.data, job.attempts, job.created_at.year) == ("x", None, 0, 1970)
+    assert {change.id for change in manager.last_changes(10)} == {"one"}
+
+
 def test_a_list_leaves_out_what_is_gone_and_what_is_new(manager: JobManager) -> None:
     manager.create_many([{"type": "x", "data": n, "id": f"{n:05}"} for n in range(CHUNK + 2)])
     rest = manager.each(oldest_first=True)
