@@ -218,8 +218,18 @@ def test_a_secondary_that_is_late_while_a_majority_is_not() -> None:
         return {"name": name, "state": state, "health": 1, "optimeDate": AT.replace(minute=1, second=second)}
 
     members = [member("a", 1, 50), member("b", 2, 50), member("c", 2, 5)]
-    ((level, text),) = findings(topology.lag, told({"setName": "rs"}, replSetGetStatus={"members": members}))
-    assert (level, text) == ("warning", "secondaries are behind: c 45 s")
+
+    def found(**of_c: int) -> list[tuple[str, str]]:
+        config = {"members": [{"host": "a"}, {"host": "b"}, {"host": "c", **of_c}]}
+        status = {"members": members}
+        return findings(
+            topology.lag, told({"setName": "rs"}, replSetGetStatus=status, replSetGetConfig={"config": config})
+        )
+
+    assert found() == [("warning", "secondaries are behind: c 45 s")]
+    assert found(secondaryDelaySecs=10) == [("warning", "secondaries are behind: c 45 s")]
+    ((level, _),) = found(secondaryDelaySecs=40)  # on purpose
+    assert level == "ok"
 
 
 # --- circles ------------------------------------------------------------------------------

@@ -218,14 +218,16 @@ async def lag(look: Look) -> Sequence[Finding]:
     optimes = status.get("optimes", {})
     applied, committed = _instant(optimes, "lastAppliedWallTime"), _instant(optimes, "lastCommittedWallTime")
     waits = max(0.0, (applied - committed).total_seconds()) if applied and committed else 0.0
-    late = {host: seconds for host, seconds in behind.items() if seconds > MAX_LAG}
+    config = (await look.admin("replSetGetConfig"))["config"]
+    meant = {member.host: member.late for member in Ballot.of_config(config).members}
+    late = {host: seconds for host, seconds in behind.items() if seconds > MAX_LAG + meant.get(host, 0)}
     facts = {"seconds_behind": behind, "majority_seconds_behind": waits}
     if waits > MAX_LAG:
         remedy = "look at the disks and the network of the secondaries; claims and ends of jobs wait for them"
         return [problem(f"a majority is {waits:.0f} s behind the primary", remedy, **facts)]
     if late:
         text = ", ".join(f"{host} {seconds:.0f} s" for host, seconds in sorted(late.items()))
-        remedy = "look at its disk, load and network; a secondary that was delayed on purpose should not vote"
+        remedy = "look at their disks, load and network"
         return [warning(f"secondaries are behind: {text}", remedy, **facts)]
     return [ok(f"nobody is more than {MAX_LAG:.0f} s behind the primary", **facts)]
 
