@@ -178,7 +178,7 @@ def from_relaxed(text: str) -> Any:
     """
     try:
         return json_util.loads(text, json_options=_RELAXED)
-    except (TypeError, AttributeError, OverflowError, RecursionError, *ENCODING_ERRORS) as error:
+    except (TypeError, AttributeError, ArithmeticError, LookupError, RecursionError, *ENCODING_ERRORS) as error:
         raise ValueError(str(error)) from error
 
 

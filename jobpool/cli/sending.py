@@ -15,8 +15,8 @@ from .terminal.words import clean, count, jobs
 if TYPE_CHECKING:
     from ..manager import JobManager
 
-#: Jobs of one call.
-BATCH = 1000
+#: Jobs of one call, and bytes of their lines: what is read and not sent yet is in memory.
+BATCH, BATCH_BYTES = 1000, 16 << 20
 #: Bad lines that are named.
 NAMED = 10
 
@@ -218,12 +218,14 @@ class BadLine(InvalidJob):
 def _batches(lines: Iterable[Line | None]) -> Iterator[list[Line]]:
     """Yield lines together, as many as are there."""
     batch: list[Line] = []
+    size = 0
     for line in lines:
         if line is not None:
             batch.append(line)
-        if batch and (line is None or len(batch) == BATCH):
+            size += line.size
+        if batch and (line is None or len(batch) == BATCH or size >= BATCH_BYTES):
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as some
 
 from jobpool.cli.options import documents
 from jobpool.cli.options.documents import Line, Source
+from jobpool.cli.sending import BATCH, BATCH_BYTES, _batches
 from jobpool.data import from_relaxed
 from jobpool.errors import InvalidConfiguration
 
@@ -66,6 +67,33 @@ def test_each_line_is_one_if_that_is_said() -> None:
 def test_an_error_in_a_document_says_its_line() -> None:
     (line,) = values('{\n"a": [1,\n2}\n')
     assert line.error == "no JSON: Expecting ',' delimiter at line 3, column 2"
+
+
+def test_a_bad_first_line_is_said_if_others_follow() -> None:
+    (line,) = values('{"n": 1\n{"n": 2}\n')
+    assert line.error is not None
+    assert line.error.startswith("line 1 is no value, as line 2 is, and both together are none: no JSON: ")
+    (only,) = values('{"n": 1\n')
+    assert only.error is not None
+    assert "together" not in only.error
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"$numberDecimal": "zz"}', '{"$timestamp": {}}', '{"$binary": {}}', '{"$dbPointer": {}}', '{"$code": 5}'],
+    ids=["decimal", "timestamp", "binary", "pointer", "code"],
+)
+def test_what_is_no_extended_json_is_an_error_of_its_line(text: str) -> None:
+    (line,) = values(text)
+    assert line.error
+
+
+def test_large_lines_are_sent_a_few_at_a_time() -> None:
+    lines = [Line(number, size=BATCH_BYTES // 3) for number in range(1, 8)]
+    assert [len(batch) for batch in _batches(lines)] == [4, 3]
+    assert [len(batch) for batch in _batches([Line(1), None, None, *(Line(n) for n in range(BATCH + 1))])] == [
+        *(1, BATCH, 1),
+    ]
 
 
 def test_extended_json_is_read_as_such_however_it_is_written() -> None:

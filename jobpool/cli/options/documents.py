@@ -9,7 +9,7 @@ import stat
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -30,11 +30,13 @@ class Line:
         number: The line that it stands on, from 1; None if it is the only value.
         value: What it means, if it could be read.
         error: Why it could not; None if it could.
+        size: Bytes that it had.
     """
 
     number: int | None
     value: Any = None
     error: str | None = None
+    size: int = field(default=0, compare=False)
 
 
 class Source:
@@ -97,19 +99,22 @@ class Source:
         if one is not None and one.error is None:
             second = next((raw for raw in read if raw is not None), None)
             if second is None:
-                yield Line(None, one.value)
+                yield Line(None, one.value, size=one.size)
             else:
                 yield from map(_parsed, chain([first, second], read))
             return
-        whole = bytearray(text)
+        whole, second = bytearray(text), None
         for raw in read:
             if raw is not None:
+                second = second or raw
                 whole += b"\n" * (raw[0] - number) + raw[1]
                 number = raw[0]
             if len(whole) > LONGEST:
                 break
         value, error = _value(bytes(whole))
-        yield Line(None, value, error)
+        if error is not None and second is not None and isinstance(_value(second[1])[0], dict | list):
+            error = f"line {first[0]} is no value, as line {second[0]} is, and both together are none: {error}"
+        yield Line(None, value, error, len(whole))
 
     def _lines(self) -> Generator[_Raw | None, None, None]:
         """Yield the lines that are not blank, with their numbers."""
@@ -186,7 +191,7 @@ def _parsed(raw: _Raw | None) -> Line | None:
     if raw is None:
         return None
     value, error = _value(raw[1])
-    return Line(raw[0], value, error)
+    return Line(raw[0], value, error, len(raw[1]))
 
 
 def _value(text: bytes) -> tuple[Any, str | None]:
