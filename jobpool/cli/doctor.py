@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the checks and show what they found: 0 if all is well, 1 on a problem."""
     if args.list:
-        return _list()
+        return _list(args)
     with place.manager_of(args) as manager:
         checkup = manager.check(only=args.only, skip=args.skip, timeout=args.timeout)
     if args.json:
@@ -63,10 +63,11 @@ def run(args: argparse.Namespace) -> int:
     return OK if checkup.well(strict=args.strict) else FAILED
 
 
-def _list() -> int:
-    from ..store.checks.registry import CHECKS
+def _list(args: argparse.Namespace) -> int:
+    from ..store.checks.examining import chosen_of
 
-    table(["check", "asks", "needs"], [(check.name, check.question, check.needs) for check in CHECKS])
+    chosen = chosen_of(args.only, args.skip)
+    table(["check", "asks", "needs"], [(check.name, check.question, check.needs) for check in chosen])
     return OK
 
 

@@ -108,6 +108,7 @@ def test_there_is_no_such_collection(cli: Cli, client: MongoClient[Any], databas
     ("arguments", "said"),
     [
         (("--only", "topolgy"), "there is no check 'topolgy': did you mean topology?"),
+        (("--only", "jobs.due", "--skip", "jobs"), "no check is left"),
         (("--skip", "\x1b[31m"), "there is no check '\\x1b[31m'"),
         (("--timeout", "0"), "timeout must be"),
         (("--timeout", "nan"), "timeout"),
@@ -115,7 +116,7 @@ def test_there_is_no_such_collection(cli: Cli, client: MongoClient[Any], databas
         (("--quiet", "--json"), "not allowed with"),
         (("nonsense",), "nonsense"),
     ],
-    ids=["name", "controls", "zero", "nan", "text", "two outputs", "argument"],
+    ids=["name", "none", "controls", "zero", "nan", "text", "two outputs", "argument"],
 )
 def test_nonsense_is_refused(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
     answer = cli("doctor", *arguments)
@@ -172,6 +173,8 @@ def test_the_checks_are_listed_without_a_server(cli: Cli) -> None:
     answer = cli("doctor", "--list", "--uri", GONE)
     assert (answer.code, answer.err) == (0, "")
     assert [row[0] for row in answer.rows] == ["CHECK", *(check.name for check in CHECKS)]
+    some = cli("doctor", "--list", "--only", "clocks", "--skip", "clocks.here")
+    assert [row[0] for row in some.rows[1:]] == ["clocks.members", "clocks.leases", "clocks.pools"]
 
 
 def test_the_help_has_examples(cli: Cli) -> None:
