@@ -18,33 +18,32 @@ true at some instant between the two reads; what pools say of themselves is as o
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from ..data import LENIENT, relaxed
-from ..errors import JobNotFound, StoreRefused
+from ..errors import JobNotFound
 from ..installed import version
 from ..job import State
 from ..names import shown
 from ..why import Situation, Why, decide
-from ..why.limited import bounds, is_limited
+from ..why.limited import is_limited
 from ..why.pending import malformed
-from ..why.situation import NUMBER, Ahead, Bound, Held, Holding, Other, Usage
+from ..why.situation import NUMBER, Ahead, Held, Other
 from .claiming.claimed import MAX_TYPES
 from .connection import Connection
 from .documents import SCHEMA, Document, holder_of
-from .gates import NEVER, seconds_to_token
-from .gates import SUFFIX as GATES
 from .indexes import CLAIM_INDEX, HOLDER_INDEX, KEY_INDEX, LEASE_INDEX, look_at_indexes
 from .presence import Presence
 from .schema import required_schema
 from .settings import Settings
+from .usages import HOLDING, Usages, holdings, if_indexed, text_of
 
-#: Jobs that are counted before it, holders of a limit, held jobs that are read, jobs that it waits for.
-MOST_AHEAD, MOST_PLACES, MOST_HELD, MOST_OTHERS = 10_000, 10_000, 1000, 1000
-#: Holders that are shown, and characters of a result.
-SHOWN, RESULT = 10, 200
+#: Jobs that are counted before it, held jobs that are read, jobs that it waits for.
+MOST_AHEAD, MOST_HELD, MOST_OTHERS = 10_000, 1000, 1000
+#: Characters of a result.
+RESULT = 200
 #: Looks at a job that changes all the time; the last one is the answer.
 LOOKS = 4
 #: The answer that is not given before pools have had so much time (seconds) to take the job: it may have
@@ -63,10 +62,7 @@ _SEEN = (
     *("state", "type", "priority", "run_at", "attempts", "fence", "claim", "key"),
     *("waits_for", "linking", "cancel_requested_at"),
 )
-_HOLDING = dict.fromkeys(("type", "state", "pool", "claim", "key", "started_at", "lease_until"), 1)
 _PENDING = State.PENDING.value
-
-_T = TypeVar("_T")
 
 
 class Explaining:
@@ -76,7 +72,7 @@ class Explaining:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs.with_options(codec_options=LENIENT)  # somebody else may have written it
-        self._gates = connection.beside(GATES)
+        self._usages = Usages(connection)
         self._presence = presence
         self._settings = settings
 
@@ -151,11 +147,11 @@ class Explaining:
         limited = is_limited(situation.serving, situation.type)
         found: Document = {"held": await self._held(names)}
         if limited:
-            found["limits"] = await self._usages(situation, names)
+            found["limits"] = await self._usages.of(situation, names)
             if lacking := sorted({KEY_INDEX, HOLDER_INDEX} - names):
                 found["limits_trouble"] = f"{self._jobs.full_name} lacks the index {' and '.join(lacking)}"
         if (KEY_INDEX if limited else CLAIM_INDEX) in names and situation.index_trouble is None:
-            found["ahead"] = await self._if_indexed(self._ahead(situation, run_at, limited=limited))
+            found["ahead"] = await if_indexed(self._connection, self._ahead(situation, run_at, limited=limited))
         return found
 
     async def _ahead(self, situation: Situation, run_at: datetime, *, limited: bool) -> Ahead | None:
@@ -188,70 +184,9 @@ class Explaining:
         """Return what pools hold: as many jobs as they have threads, and room for; None without its index."""
         if LEASE_INDEX not in names:
             return None
-        cursor = self._jobs.find({"lease_until": {"$exists": True}}, _HOLDING).hint(LEASE_INDEX)
+        cursor = self._jobs.find({"lease_until": {"$exists": True}}, HOLDING).hint(LEASE_INDEX)
         found = await self._call(cursor.limit(MOST_HELD + 1).batch_size(MOST_HELD + 2).to_list)
-        return Held(_holdings(found[:MOST_HELD]), len(found) <= MOST_HELD)
-
-    # --- limits ---------------------------------------------------------------------------
-
-    async def _usages(self, situation: Situation, names: frozenset[str]) -> tuple[Usage, ...]:
-        found = bounds(situation.serving, situation.type, situation.text("key"))
-        if not found:
-            return ()
-        gates = await self._gates_of(found)
-        return tuple(
-            [
-                await self._usage(situation, bound, None if gates is None else gates.get(bound.key, {}), names)
-                for bound in found
-            ]
-        )
-
-    async def _gates_of(self, found: tuple[Bound, ...]) -> dict[str | None, Document] | None:
-        """Return the gates of these limits by their keys; None if this user may not read them."""
-        wanted = [{"type": bound.owner, "key": bound.key} for bound in found]
-        try:
-            with self._connection.call("find", what="looking at gates"):
-                gates = await self._call(self._gates.find({"_id": {"$in": wanted}}).to_list)
-        except StoreRefused as error:
-            if error.kind != "rights":
-                raise
-            return None
-        return {item["_id"].get("key"): item for item in gates}
-
-    async def _usage(
-        self, situation: Situation, bound: Bound, gate: Document | None, names: frozenset[str]
-    ) -> Usage:
-        locked_until = None if gate is None else gate.get("locked_until")
-        held, holders = None, None
-        if bound.running is not None and HOLDER_INDEX in names:
-            held = await self._if_indexed(self._places(bound))
-        if held is not None and bound.running is not None and held >= bound.running:
-            holders = await self._if_indexed(self._holders(bound))
-        return Usage(
-            bound=bound,
-            held=held,
-            holders=holders or (),
-            next_in=None if bound.rate is None or gate is None else _next_token(gate, bound, situation.now),
-            locked_until=locked_until if isinstance(locked_until, datetime) else None,
-        )
-
-    async def _places(self, bound: Bound) -> int:
-        assert bound.running is not None
-        return await self._count(_held_of(bound), HOLDER_INDEX, max(MOST_PLACES, bound.running + 1))
-
-    async def _holders(self, bound: Bound) -> tuple[Holding, ...]:
-        cursor = self._jobs.find(_held_of(bound), _HOLDING).hint(HOLDER_INDEX).limit(SHOWN)
-        return _holdings(await self._call(cursor.to_list))
-
-    async def _if_indexed(self, read: Awaitable[_T]) -> _T | None:
-        """Return what a read finds; None if its index is only being built: a list of them has it already."""
-        try:
-            with self._connection.call("find", what="looking what holds a job up"):
-                return await read
-        except StoreRefused as error:
-            if error.kind != "index":
-                raise
-            return None
+        return Held(holdings(found[:MOST_HELD]), len(found) <= MOST_HELD)
 
     # --- others ---------------------------------------------------------------------------
 
@@ -261,7 +196,7 @@ class Explaining:
         cursor = self._jobs.find({"_id": {"$in": ids}}, {"state": 1, "type": 1})
         there = {item["_id"]: item for item in await self._call(cursor.to_list)}
         return tuple(
-            Other(id, _text(there[id].get("state")), _text(there[id].get("type")))
+            Other(id, text_of(there[id].get("state")), text_of(there[id].get("type")))
             if id in there
             else Other(id, None)
             for id in ids
@@ -284,40 +219,3 @@ def _plain_types(situation: Situation) -> list[str]:
         if pool.limits_of(type) is None and situation.pause_of(type) is None
     }
     return [situation.type, *sorted(types - {situation.type})][:MAX_TYPES]
-
-
-def _next_token(gate: Document, bound: Bound, now: datetime) -> float:
-    assert bound.rate is not None
-    try:
-        return seconds_to_token(gate, bound.rate, now)
-    except TypeError:  # what somebody else wrote there
-        return 0.0
-
-
-def _held_of(bound: Bound) -> Document:
-    key: Document = {"$gte": ""} if bound.key is None else {"$eq": bound.key}
-    return {"type": {"$in": list(bound.types)}, "key": key, "lease_until": {"$gt": NEVER}}
-
-
-def _holdings(found: Iterable[Document]) -> tuple[Holding, ...]:
-    return tuple(
-        Holding(
-            id=str(item["_id"]),
-            type=str(item.get("type")),
-            state=str(item.get("state")),
-            pool=_text(item.get("pool")),
-            pool_id=holder_of(item.get("claim")),
-            key=_text(item.get("key")),
-            started_at=_instant(item.get("started_at")),
-            lease_until=_instant(item.get("lease_until")),
-        )
-        for item in found
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _instant(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None

@@ -37,7 +37,7 @@ def held(situation: Situation) -> Iterator[Reason]:
     holder = holder_of(situation)
     facts = {**_facts(situation, holder), "lease_until": until}
     if situation.since(until) > 0:
-        yield _lost(situation, until, facts)
+        yield _lost(situation, holder, until, facts)
     else:
         if (asked := situation.instant("cancel_requested_at")) is not None and situation.state != CLAIMED:
             yield _asked(situation, asked, facts)
@@ -82,17 +82,17 @@ def _facts(situation: Situation, holder: AlivePool | None) -> dict[str, Any]:
     }
 
 
-def _lost(situation: Situation, until: datetime, facts: Mapping[str, Any]) -> Reason:
+def _lost(situation: Situation, holder: AlivePool | None, until: datetime, facts: Mapping[str, Any]) -> Reason:
     over = situation.since(until)
     # Its holder has not extended it for all of the lease: it is no sign of life that it spoke before that.
-    reapers = sum(pool.id is None or pool.id != situation.text("pool_id") for pool in situation.alive)
+    reapers = sum(pool is not holder for pool in situation.alive)
     if reapers:
         text = (
             f"its lease has been over for {duration(over)}, and it is about to be taken back: {_fate(situation)}"
         )
         remedy = (
-            f"{several(reapers, 'pool')} alive look every half lease, 15s mostly; if it lasts for more than a "
-            "minute, an open transaction has written it, or see the logs of the pools"
+            f"{several(reapers, 'pool')} alive {'looks' if reapers == 1 else 'look'} every half lease, 15s mostly"
+            "; if it lasts for more than a minute, an open transaction wrote it, or see the logs of the pools"
         )
     else:
         text = f"its lease has been over for {duration(over)}, and no pool is alive that would take it back: "

@@ -10,7 +10,7 @@ from ..names import LISTED, shown
 from ..phrases import duration
 from .answer import Reason
 from .phrasing import MOST, holder_facts, names, of_job, place, pool_facts, several
-from .situation import Situation
+from .situation import Holding, Situation
 
 #: Seconds after which a due job that nothing holds up should have been taken: pools look once a second if nobody
 #: wakes them.
@@ -89,7 +89,9 @@ def behind(situation: Situation) -> Reason | None:
     return Reason(
         "behind",
         text,
-        f"{'wait' if limited else MORE_THREADS}, or give it a higher priority when it is created",
+        "with a higher priority when it is created it would come earlier"
+        if limited
+        else f"{MORE_THREADS}, or give it a higher priority when it is created",
         {
             "ahead": ahead.jobs,
             "more": ahead.more,
@@ -127,19 +129,26 @@ def busy(situation: Situation) -> Reason | None:
         return None
     ran_longest, longest = longest_running(situation, pools)
     of = "pool that runs" if len(pools) == 1 else f"{len(pools)} pools that run"
-    text = f"all {several(threads, 'thread')} of the {of} its type are taken{ran_longest}"
-    facts = {"threads": threads, "running": running, "pools": pool_facts(pools), **longest}
+    all_of = "the only thread" if threads == 1 else f"all {threads:,} threads"
+    text = f"{all_of} of the {of} its type {'is' if threads == 1 else 'are'} taken{ran_longest}"
+    over = _over_in(situation, pools)
+    if over:
+        text += f"; the {'lease of one' if over == 1 else f'leases of {over:,}'} of these jobs "
+        text += f"{'is' if over == 1 else 'are'} over, and who runs {'it' if over == 1 else 'them'} may be dead"
+    facts = {"threads": threads, "running": running, "expired": over, "pools": pool_facts(pools), **longest}
     return Reason("busy", text, MORE_THREADS, facts)
+
+
+def running_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
+    """Return how many jobs run in these pools now; by their own word, which is older, if they are too many."""
+    if situation.held is None or not situation.held.complete:
+        return sum(pool.busy or 0 for pool in pools)
+    return len(_seen_in(situation, pools))
 
 
 def longest_running(situation: Situation, pools: tuple[AlivePool, ...]) -> tuple[str, dict[str, Any]]:
     """Return which of the jobs that run in these pools runs longest, as the end of a sentence, and as facts."""
-    started = [(job.started_at, job) for job in (situation.held.jobs if situation.held else ()) if job.started_at]
-    running = [
-        (since, job)
-        for since, job in started
-        if job.state == RUNNING and any(_is_of(job.pool_id, job.pool, pool) for pool in pools)
-    ]
+    running = [(job.started_at, job) for job in _seen_in(situation, pools) if job.started_at is not None]
     if not running:
         return "", {}
     running.sort(key=lambda pair: pair[0])
@@ -149,14 +158,18 @@ def longest_running(situation: Situation, pools: tuple[AlivePool, ...]) -> tuple
     return text, {"longest": holder_facts(situation, [job for _, job in running])}
 
 
-def running_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
-    """Return how many jobs run in these pools now; by their own word, which is older, if they are too many."""
-    held = situation.held
-    if held is None or not held.complete:
-        return sum(pool.busy or 0 for pool in pools)
-    return sum(
-        any(_is_of(job.pool_id, job.pool, pool) for pool in pools) for job in held.jobs if job.state == RUNNING
-    )
+def _over_in(situation: Situation, pools: tuple[AlivePool, ...]) -> int:
+    """Return of how many of the jobs that are seen running in these pools the lease is over."""
+    ends = [job.lease_until for job in _seen_in(situation, pools)]
+    return sum(end is not None and situation.since(end) > 0 for end in ends)
+
+
+def _seen_in(situation: Situation, pools: tuple[AlivePool, ...]) -> list[Holding]:
+    """Return the jobs that run in these pools, as far as those that are held were read."""
+    held = situation.held.jobs if situation.held is not None else ()
+    return [
+        job for job in held if job.state == RUNNING and any(_is_of(job.pool_id, job.pool, pool) for pool in pools)
+    ]
 
 
 def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:

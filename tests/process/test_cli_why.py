@@ -53,7 +53,7 @@ def test_of_the_second_reason_there_is_a_sentence_and_nothing_is_said_twice(
     last, running = wait_for_a_thread(manager, jobs)
     lines = cli("why", last).out.splitlines()
     assert "1 due job comes before it" in lines[0]
-    assert lines[1].startswith("also: all 1 thread of the pool that runs its type are taken; job 'v1:")
+    assert lines[1].startswith("also: the only thread of the pool that runs its type is taken; job 'v1:")
     helps = "-> wait, or have more threads or pools, or give it a higher priority when it is created"
     assert lines[2:] == ["", helps], "no tables of the second, and its remedy is in that of the first"
     (behind, busy) = cli("why", last, "--json").json["reasons"]

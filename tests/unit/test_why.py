@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -275,7 +276,13 @@ def test_all_threads_are_taken() -> None:
     assert busy.text == (
         "all 4 threads of the pool that runs its type are taken; job 'r3' of type 'mail' has run for 13s"
     )
-    assert busy.facts["longest"][0]["id"] == "r3"
+    assert (busy.facts["longest"][0]["id"], busy.facts["expired"]) == ("r3", 0)
+    one_over = (*running[:3], replace(running[3], lease_until=ago(2)))
+    lost = first(job(), MAIL, held=Held(one_over))
+    assert lost.text.endswith("; the lease of one of these jobs is over, and who runs it may be dead")
+    assert lost.facts["expired"] == 1
+    single = first(job(), pool("mail", threads=1), held=Held(running[:1]))
+    assert single.text.startswith("the only thread of the pool that runs its type is taken; job 'r0'")
     assert first(job(), MAIL, held=Held(running[1:])).code == "unclear"
     others = tuple(Holding(one.id, "x", "running", "workers", "p9") for one in running)
     assert first(job(), MAIL, held=Held(others)).code == "unclear", "another pool of the same name"
@@ -494,6 +501,17 @@ def test_a_lost_job_says_what_becomes_of_it(state: str, fields: dict[str, Any], 
     alone = first(document, MAIL)
     assert "no pool is alive that would take it back" in alone.text, "the holder itself does not count"
     assert alone.facts["reapers"] == 0
+
+
+def test_who_let_a_lease_run_out_does_not_take_the_job_back() -> None:
+    """Though it may still count as alive; an older version's is known by its name alone."""
+    itself, other = pool("mail"), pool("sms", id="p2", name="others")
+    over = held("running", lease_until=ago(3))
+    for document in (over, over | {"pool_id": None}):
+        alone, two = first(document, itself), first(document, itself, other)
+        assert (alone.facts["reapers"], two.facts["reapers"]) == (0, 1)
+        assert "no pool is alive that would take it back" in alone.text
+        assert two.remedy.startswith("1 pool alive looks every half lease")
 
 
 def test_a_held_job_without_a_lease_is_malformed() -> None:
