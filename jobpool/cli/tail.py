@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import FAILED, INTERRUPTED
@@ -29,6 +30,8 @@ AWAIT = 0.5
 LATE, CAUGHT_UP = 5.0, 1.0
 #: Seconds of reading and leaving out, after which it goes on from now.
 HOPELESS = 10.0
+#: Seconds for which a job that says when it was created may be on its way.
+SLACK = 5.0
 #: Seconds between two tries to reach MongoDB.
 PAUSE = 0.5
 
@@ -85,13 +88,15 @@ def _follow(args: argparse.Namespace, manager: JobManager) -> int:
     if args.id:
         wanted["ids"] = [resolve(manager, text) for text in args.id]
     show = _shower(args)
+    opened = manager.store.clock.now()
     with manager.changes(progress=args.progress, max_await=AWAIT, **wanted) as changes:
         say(f"watching {manager.store.name}; Ctrl-C ends it")
-        if args.last:
-            show(manager.last_changes(args.last, **wanted))
+        last = manager.last_changes(args.last, **wanted) if args.last else []
+        show(last)
+        shown = Shown(last, opened)
         try:
             while True:
-                found = _patiently(changes.read)
+                found = shown.without(_patiently(changes.read))
                 if args.all or changes.behind <= LATE:
                     show(found)
                 else:
@@ -99,6 +104,34 @@ def _follow(args: argparse.Namespace, manager: JobManager) -> int:
         except StoreUnavailable as error:  # it ended; `_patiently` waits with all others
             say(f"jobpool: {clean(error)}")
             return FAILED
+
+
+class Shown:
+    """The jobs that were shown as they changed last: what came meanwhile is not shown again, nor what was before.
+
+    Threads: one.
+
+    Args:
+        opened: When it was begun to watch: of a job that changed long before, all that comes is new.
+    """
+
+    def __init__(self, last: Iterable[Change], opened: datetime) -> None:
+        since = opened - timedelta(seconds=SLACK)
+        self._last = {change.id: change for change in last if change.at >= since}
+
+    def without(self, changes: list[Change]) -> list[Change]:
+        """Return those that are new."""
+        return [change for change in changes if self._is_new(change)] if self._last else changes
+
+    def _is_new(self, change: Change) -> bool:
+        last = self._last.get(change.id)
+        if last is None:
+            return True
+        # An older server tells whole seconds, which say nothing of the order.
+        if change.at < last.at and change.at.microsecond:
+            return False
+        del self._last[change.id]
+        return (change.kind, change.attempt) != (last.kind, last.attempt)
 
 
 def _shower(args: argparse.Namespace) -> Callable[[list[Change]], None]:

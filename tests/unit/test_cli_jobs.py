@@ -11,9 +11,12 @@ from hypothesis import strategies as some
 
 from jobpool import Job, JobError, Progress, State
 from jobpool.changes import KINDS, Change
+from jobpool.cli.tail import Shown
+from jobpool.cli.terminal import changes
 from jobpool.cli.terminal.changes import said
 from jobpool.cli.terminal.jobs import COLUMNS, FEW, USUAL, attempts, detail, row, short, when
 from jobpool.cli.terminal.screen import GAP, Column, fitting
+from jobpool.cli.terminal.words import cells
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 ERROR = JobError("ValueError", "no\n  way", "", 2, NOW)
@@ -47,8 +50,9 @@ def job(state: str = "pending", **fields: Any) -> Job:
         (job("succeeded", started_at=NOW - timedelta(seconds=7), finished_at=NOW), "took 7s"),
         (job("failed", finished_at=NOW - timedelta(seconds=7)), "7s ago"),
         (job("cancelled", started_at=EARLIER, finished_at=NOW - timedelta(seconds=7)), "7s ago"),
+        (job("cancelled", finished_at=NOW + timedelta(seconds=7)), "0s ago"),
     ],
-    ids=["due", "later", "waiting", "claimed", "running", "succeeded", "never started", "cancelled"],
+    ids=["due", "later", "waiting", "claimed", "running", "succeeded", "never started", "cancelled", "clocks"],
 )
 def test_when_is_what_matters_in_its_state(found: Job, expected: str) -> None:
     assert when(found, NOW) == expected
@@ -122,6 +126,40 @@ def test_every_column_says_something_of_every_job() -> None:
 def test_a_change_says_what_is_new(fields: dict[str, Any], expected: str) -> None:
     assert fields["kind"] in KINDS
     assert said(Change(id="one", at=NOW, **fields)) == expected
+
+
+def test_a_change_that_was_shown_as_the_last_one_is_not_shown_again() -> None:
+    def at(kind: str, id: str, milliseconds: int, attempt: int | None = None) -> Change:
+        return Change(kind, id, NOW + timedelta(milliseconds=milliseconds), attempt=attempt)
+
+    shown = Shown([at("created", "old", -60_000), at("failed", "one", 7, 1), at("created", "two", 3)], NOW)
+    came = [
+        at("created", "one", 1),
+        at("started", "one", 2, 1),
+        at("created", "two", 4),
+        at("failed", "one", 8, 1),
+    ]
+    new = [at("created", "old", 9), at("revived", "one", 9), at("failed", "one", 10, 1), at("started", "two", 9)]
+    assert shown.without(came + new) == new
+    shown = Shown([at("created", "one", 500)], NOW)
+    second = Change("started", "one", NOW)  # cut, as an older server does
+    assert shown.without([second]) == [second]
+
+
+@pytest.mark.parametrize("width", [60, 100, 20])
+def test_a_line_of_wide_texts_has_one_row_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr(changes, "width", lambda: width)
+    monkeypatch.setattr(changes, "console", lambda: None)
+    lines = changes.Lines(data=True)
+    made = [
+        lines.line(
+            Change("created", "\u8a2d\u5b9a" * n, NOW, type=type, state=State.PENDING, data="\U0001f600" * 90)
+        )
+        for n, type in ((1, "mail"), (30, "\u90f5\u4fbf\u7269"), (2, "\u90f5"))
+    ]
+    assert max(map(cells, made)) <= max(width, 25)
+    if width == 100:
+        assert [cells(line[: line.index("\u8a2d")]) for line in made[1:]] == [32, 32]
 
 
 CELLS = some.lists(some.text("ab", max_size=60), min_size=4, max_size=4)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .jobs import data, progress, short
 from .screen import STYLES, console, width
-from .words import clean, duration
+from .words import cells, clean, cut, duration
 
 if TYPE_CHECKING:
     from ...changes import Change
@@ -37,17 +37,16 @@ class Lines:
         time = f"{change.at:%Y-%m-%dT%H:%M:%S}.{change.at.microsecond // 1000:03}Z"
         kind = f"{_NAMES.get(change.kind, change.kind):<{KIND}}"
         type = clean(change.type or "-")
-        self._type = min(LONGEST_TYPE, max(self._type, len(type)))
+        self._type = min(LONGEST_TYPE, max(self._type, cells(type)))
         id = clean(change.id if self._width is None else short(change.id))
-        rest = f"{type:<{self._type}}  {id}  {clean(said(change))}"
+        rest = f"{type}{' ' * (self._type - cells(type))}  {id}  {clean(said(change))}"
         if self._data and change.state is not None:
             rest = f"{rest}  {clean(data(change.data))}"
         if self._width is None:
             return f"{time}  {kind}  {rest}".rstrip()
         head = time[11:19]
         room = self._width - len(head) - KIND - 4
-        rest = rest.rstrip()
-        shown = rest if len(rest) <= room else f"{rest[: max(room - 1, 0)]}…"
+        shown = cut(rest.rstrip(), max(room, 1))
         before, after = self._colours.get(change.kind, ("", ""))
         return f"{head}  {before}{kind}{after}  {shown}"
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .screen import Column, width
-from .words import ago, clean, duration, moment
+from .words import ago, clean, duration, moment, past
 
 if TYPE_CHECKING:
     from ...job import Job
@@ -41,13 +41,13 @@ def an_id(id: str) -> str:
 def when(job: Job, now: datetime) -> str:
     """Return what a job's times say in its state: ``due 3s ago``, ``in 5m``, ``for 12s``, ``took 2s``."""
     if job.state == "pending":
-        return f"due {ago(job.run_at, now)} ago" if job.run_at <= now else ago(job.run_at, now)
+        return f"due {past(job.run_at, now)}" if job.run_at <= now else ago(job.run_at, now)
     if job.state == "running" and job.started_at is not None:
         return f"for {ago(job.started_at, now)}"
     if job.finished_at is None:
         return "-"
     if job.started_at is None or job.state == "cancelled":
-        return f"{ago(job.finished_at, now)} ago"
+        return past(job.finished_at, now)
     return f"took {duration((job.finished_at - job.started_at).total_seconds())}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .jobs import progress
 from .prose import paragraph
 from .screen import fields, table, width, write
-from .words import ago, clean, clean_lines, count, duration, moment
+from .words import ago, clean, clean_lines, count, duration, moment, past
 
 if TYPE_CHECKING:
     from ...backlog import AlivePool
@@ -48,7 +48,7 @@ def _facts(job: Job, relations: Relations) -> Iterator[tuple[str, object]]:
     yield "type", job.type
     yield "state", job.state
     if job.cancel_requested_at is not None:
-        yield "asked to end", _at(job.cancel_requested_at, relations.at)
+        yield "asked to end", _was(job.cancel_requested_at, relations.at)
     yield "cancelled because", job.cancel_reason
     tries = "" if job.max_attempts is None else f" of {job.max_attempts}"
     failed = f", {count(job.error_count)} failed" if job.error_count else ""
@@ -66,7 +66,7 @@ def _facts(job: Job, relations: Relations) -> Iterator[tuple[str, object]]:
 
 def _since(job: Job, now: datetime) -> str:
     at = None if job.progress is None else job.progress.at
-    return "" if at is None else f" ({ago(at, now)} ago)"
+    return "" if at is None else f" ({past(at, now)})"
 
 
 def _holder(job: Job, relations: Relations) -> str | None:
@@ -84,19 +84,19 @@ def _pool(pool: AlivePool) -> str:
 
 
 def _times(job: Job, now: datetime) -> Iterator[tuple[str, object]]:
-    yield "created", _at(job.created_at, now)
+    yield "created", _was(job.created_at, now)
     if job.state == "pending" or job.run_at != job.created_at:
         yield "due", _at(job.run_at, now)
     if job.started_at is not None:
         waited = (job.started_at - job.run_at).total_seconds()
         late = f", {duration(waited)} after it was due" if waited >= 0 else ""
-        yield "started", f"{_at(job.started_at, now)}{late}"
+        yield "started", f"{_was(job.started_at, now)}{late}"
     if job.lease_until is not None:
         over = job.lease_until <= now
         yield "lease", f"over since {ago(job.lease_until, now)}" if over else f"ends {_at(job.lease_until, now)}"
     if job.finished_at is not None:
         ran = "" if job.started_at is None else duration((job.finished_at - job.started_at).total_seconds())
-        yield "ended", f"{_at(job.finished_at, now)}{f', ran {ran}' if ran else ''}"
+        yield "ended", f"{_was(job.finished_at, now)}{f', ran {ran}' if ran else ''}"
     elif job.state == "running" and job.started_at is not None:
         yield "running for", ago(job.started_at, now)
     yield "deleted", None if job.expire_at is None else _at(job.expire_at, now)
@@ -106,6 +106,10 @@ def _times(job: Job, now: datetime) -> Iterator[tuple[str, object]]:
 def _at(instant: datetime, now: datetime) -> str:
     far = ago(instant, now)
     return f"{moment(instant)} ({far if far.startswith('in ') else f'{far} ago'})"
+
+
+def _was(instant: datetime, now: datetime) -> str:
+    return f"{moment(instant)} ({past(instant, now)})"
 
 
 def _neighbours(job: Job, relations: Relations) -> None:
@@ -156,7 +160,7 @@ def _error(error: JobError, now: datetime) -> None:
 
 
 def _when(error: JobError, now: datetime) -> str:
-    return "" if error.at is None else f", {ago(error.at, now)} ago"
+    return "" if error.at is None else f", {past(error.at, now)}"
 
 
 def _logs(job: Job, *, whole: bool) -> None:
