@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import NOTHING, OK
 from .options import place
 from .options.amounts import instant, seconds
+from .options.logs import log_to_stderr
 from .terminal import jsons
 from .terminal.schedules import COLUMNS, MANY, row, show
 from .terminal.screen import say, table, write
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace, manager: JobManager) -> int:
     from ..store.driver import run
 
+    log_to_stderr("WARNING", "text")  # of those that somebody broke
     schedules = manager.schedules.list()
     if args.json:
         for one in schedules:

@@ -165,7 +165,7 @@ def _number(value: object) -> int | None:
 
 
 def _whole(value: object, least: int) -> int:
-    return max(value, least) if isinstance(value, int) else least
+    return max(value, least) if isinstance(value, int) and not isinstance(value, bool) else least
 
 
 def _seconds(value: object) -> float | None:

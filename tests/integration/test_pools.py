@@ -108,6 +108,7 @@ def test_what_older_versions_and_others_wrote_is_read(make_manager: MakeManager,
     assert (dict(seen.aliases), dict(seen.limits)) == ({}, {})
     nonsense = {
         "name": 7,
+        "pid": True,
         "types": "a",
         "threads": None,
         "rates": 3,
@@ -126,4 +127,5 @@ def test_what_older_versions_and_others_wrote_is_read(make_manager: MakeManager,
     (seen,) = manager.pools()
     assert (seen.id, seen.name, seen.types, seen.threads, seen.since) == ("n", "7", frozenset(), 1, None)
     assert (seen.version, seen.state, seen.busy, seen.queued, seen.lease) == (None, None, None, None, None)
+    assert seen.pid is not True
     assert (dict(seen.aliases), dict(seen.limits)) == ({"b": "a"}, {"a": TypeLimits()})

@@ -32,7 +32,7 @@ def test_pause_and_resume_say_what_that_holds(cli: Cli, shop: JobManager) -> Non
     paused = cli("pause", "mail", "--reason", "the relay is down")
     assert paused.code == 0
     assert (paused.rows[1][0], paused.rows[1][-5:]) == ("mail", ["1,234", "the", "relay", "is", "down"])
-    assert paused.err == "paused: 1,234 jobs that are due wait, and what comes; 0 running go on\n"
+    assert paused.err == "paused: holds 1,234 jobs due now, and what comes; 0 running go on\n"
     assert shop.paused().types["mail"].reason == "the relay is down"
     resumed = cli("resume", "mail", "bill")
     assert (resumed.code, resumed.out) == (0, "nothing is paused\n")
@@ -59,7 +59,7 @@ def test_the_jobs_of_an_alias_are_held_with_its_type(
         until(manager.pools)
         manager.create_many({"type": type, "data": n} for n in range(3) for type in ("mail", "letter", "bill"))
         answer = cli("pause", "mail")
-        assert answer.err == "paused: 6 jobs that are due wait, and what comes; 0 running go on\n"
+        assert answer.err == "paused: holds 6 jobs due now, and what comes; 0 running go on\n"
         assert answer.rows[1][-2:] == ["6", "-"]
         assert cli("pause", "--json").json["due_held"] == {"letter": 3, "mail": 3}
 
@@ -110,7 +110,7 @@ def test_pausing_everything_is_asked_for(cli: Cli, shop: JobManager) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "--yes" in refused.err
     with cli.on_a_terminal("pause", "--all", width=200) as terminal:
-        terminal.read_until("Pause every type? 1,235 jobs that are due would wait, 0 running go on. [y/N]")
+        terminal.read_until("Pause every type? It would hold 1,235 jobs due now; 0 running go on. [y/N]")
         terminal.type("n\n")
         assert terminal.end() == 1
     assert "nothing was paused" in terminal.text
@@ -218,6 +218,14 @@ def test_schedules_as_json(cli: Cli, manager: JobManager) -> None:
         *("catch_up", "overlap", "jitter", "paused", "next_at", "anchor", "last", "skipped", "created_at"),
         *("changed_at", "revision"),
     }
+
+
+def test_a_schedule_that_somebody_broke_is_named(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
+    manager.schedule("whole", 60, "tidy")
+    jobs.database["jobs.schedules"].insert_one({"_id": "odd\x1b[2J", "every": 60, "last": {"id": 5}})
+    answer = cli("schedules")
+    assert (answer.code, [row[0] for row in answer.rows]) == (0, ["SCHEDULE", "whole"])
+    assert "'odd\\x1b[2J' is no schedule that can be read" in answer.err
 
 
 def test_options_hold_before_an_action_and_behind_it(cli: Cli, manager: JobManager, database: str) -> None:
