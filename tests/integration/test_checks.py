@@ -529,6 +529,14 @@ def test_a_job_waits_for_one_that_is_gone(manager: JobManager, jobs: Jobs) -> No
     assert [one.facts["jobs"] for one in manager.check(only=["waiting"]).problems] == [["1"]]
 
 
+@pytest.mark.parametrize("created_at", [None, 7, "then"])
+def test_who_was_created_at_no_time_may_wait_for_one_that_is_gone(
+    manager: JobManager, jobs: Jobs, created_at: object
+) -> None:
+    jobs.insert_one(waiting("1", "2", created_at=created_at))
+    assert bad(manager.check(only=["waiting"])) == [("waiting.gone", "warning")]
+
+
 def test_a_job_that_is_told_meanwhile_waits_for_nothing(
     manager: JobManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

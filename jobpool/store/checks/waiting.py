@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ...checkup import Finding
@@ -62,7 +62,8 @@ async def gone(look: Look) -> Sequence[Finding]:
     """Do jobs wait for others that do not exist any more?"""
     waiting, whole = await _waiting(look)
     old = look.now - timedelta(seconds=SWEPT_EVERY)
-    wanted = list(dict.fromkeys(id for job in waiting if job["created_at"] < old for id in job["for"]))
+    ripe = [job for job in waiting if not isinstance(at := job["created_at"], datetime) or at < old]
+    wanted = list(dict.fromkeys(id for job in ripe for id in job["for"]))
     missing: list[str] = []
     for some in chunks(wanted[:MOST_WAITED_FOR], IDS):
         there = {job["_id"] for job in await look.find({"_id": {"$in": some}}, limit=IDS)}
@@ -155,8 +156,7 @@ async def _waiting(look: Look) -> tuple[list[Document], bool]:
         cursor = look.jobs.find({"state": State.WAITING.value}, fields).hint(WAITING_INDEX).limit(MOST_WAITING)
         found = await look.read(cursor)
         return [
-            {"_id": job["_id"], "created_at": job.get("created_at", look.now), "for": ids_waited_for(job)}
-            for job in found
+            {"_id": job["_id"], "created_at": job.get("created_at"), "for": ids_waited_for(job)} for job in found
         ]
 
     found = await look.once("waiting", ask)
