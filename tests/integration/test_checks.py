@@ -265,6 +265,20 @@ def test_many_priorities_of_later_jobs_make_claims_slow(manager: JobManager, job
     assert found.facts["returned"] == 0
 
 
+def test_a_list_among_the_keys_has_claims_sort(manager: JobManager, jobs: Jobs) -> None:
+    """For good: that is how MongoDB keeps such an index."""
+    jobs.insert_many([job("1", run_at=[now(), 7]), job("2")])
+    faults = [("documents.pending", "problem"), ("plans.claim", "problem")]
+    assert bad(manager.check()) == faults
+    jobs.delete_one({"_id": "1"})
+    found = only(manager.check(), "plans.claim", "problem")
+    assert found.text == "the look for due jobs sorts"
+    assert 'dropIndex("jobpool_claim")' in (found.remedy or "")
+    jobs.drop_index("jobpool_claim")
+    manager.ensure_indexes()
+    assert bad(manager.check()) == []
+
+
 def test_many_schedules_without_their_index(manager: JobManager, jobs: Jobs) -> None:
     manager.schedule("first", timedelta(hours=1), "a")
     schedules = jobs.database["jobs.schedules"]

@@ -15,7 +15,15 @@ from ..claiming.claimed import MAX_TYPES, candidate_cursor
 from ..claiming.keys import PAGE, heads
 from ..documents import Document
 from ..firing import upcoming
-from ..indexes import CLAIM_INDEX, FOLLOWED_INDEX, KEY_INDEX, LEASE_INDEX, RESULT_INDEX, WAITING_INDEX
+from ..indexes import (
+    CLAIM_INDEX,
+    FOLLOWED_INDEX,
+    KEY_INDEX,
+    LEASE_INDEX,
+    RESULT_INDEX,
+    WAITING_INDEX,
+    drop_advice,
+)
 from ..linking import PATIENCE, left_links
 from ..purging import old_results
 from ..reaping import expired
@@ -90,7 +98,13 @@ async def _by_index(what: str, index: str, read: Read, look: Look) -> Sequence[F
             if plan["sorts"]
             else "goes by another index"
         )
-        return [problem(f"{what} {how}", f"see indexes.required; it has to go by {index}", **plan)]
+        remedy = f"see indexes.required; it has to go by {index}"
+        if plan["multikey"]:  # for good, whatever becomes of the job
+            remedy = (
+                f"a job had a list in place of a value that {index} goes by: see documents; when it is mended or "
+                f"deleted, {drop_advice(look.jobs, index)}"
+            )
+        return [problem(f"{what} {how}", remedy, **plan)]
     looked, returned = max(plan["keys"], plan["documents"]), plan["returned"]
     if looked > FREE + returned * PER_DOCUMENT + types * PER_TYPE:
         return [
@@ -141,6 +155,7 @@ async def _explained(look: Look, cursor: Any) -> dict[str, Any]:
         "indexes": sorted({stage["indexName"] for stage in stages if "indexName" in stage}),
         "scans": any(stage["stage"] == "COLLSCAN" for stage in stages),
         "sorts": any(stage["stage"] == "SORT" for stage in stages),
+        "multikey": any(stage.get("isMultiKey", False) for stage in stages),
         "keys": stats["totalKeysExamined"],
         "documents": stats["totalDocsExamined"],
         "returned": stats["nReturned"],
