@@ -101,14 +101,15 @@ def run(args: argparse.Namespace) -> int:
     from ..importing import Togedo
 
     source = Togedo(active=args.active or "skip", ids="keep" if args.keep_ids else "recompute")
-    database = args.from_database or _database_of(args.from_uri)
+    uri = args.from_uri or None  # a variable that is empty names none
+    database = args.from_database or _database_of(uri)
     with _file(args.skipped) as file, _Watch(file) as watch, place.manager_of(args) as manager:
         try:
             report = manager.import_jobs(
                 source,
                 database=database,
                 collection=args.from_collection,
-                uri=args.from_uri,
+                uri=uri,
                 dry_run=args.dry_run,
                 on_round=watch.hear,
                 on_skipped=watch.skip,

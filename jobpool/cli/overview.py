@@ -106,7 +106,7 @@ def _environment() -> str:
     """Return the variables that many commands take with what they mean, the others by name."""
     most = pairs(environment(COMMON), longest=28)
     others = ", ".join(f"{PREFIX}{name}" for name in VARIABLES if name not in COMMON)
-    return f"{most}\n{prose(f'of worker and others, see jobpool help worker: {others}')}"
+    return f"{most}\n{prose(f'of single commands, see jobpool help COMMAND: {others}')}"
 
 
 def _commands(heading: str) -> str:

@@ -89,7 +89,7 @@ class Origin:
         taken: list[bytes] = []
         size = 0
         with self._connection.call("find", what=f"reading {self.name}"):
-            cursor = self._documents.find({}, limit=PAGE + 1, **options)
+            cursor = self._documents.find({}, limit=PAGE + (behind is not None), **options)
             try:
                 while size < PAGE_BYTES and (one := await self._call(cursor.to_list, 1)):
                     document = bytes(one[0].raw)  # of a large reply it is a view
@@ -115,9 +115,7 @@ async def identity_of(connection: Connection) -> str | None:
     if not found:
         return None
     if found[0].get("type") == "view":
-        raise InvalidConfiguration(
-            f"{jobs.full_name} is a view: name the collection that it shows"
-        )
+        raise InvalidConfiguration(f"{jobs.full_name} is a view: name the collection that it shows")
     uuid = found[0].get("info", {}).get("uuid")
     return str(uuid) if isinstance(uuid, UUID) else jobs.full_name if uuid is None else bytes(uuid).hex()
 

@@ -21,6 +21,7 @@ from jobpool.store import importing
 
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
+from ..waiting import until
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -76,6 +77,28 @@ def test_what_is_imported_runs(manager: JobManager, source: Jobs) -> None:
     carry(manager, source, active="pending")
     assert manager.run_all("mail") == 18
     assert manager.get("00003").result == "00003"
+
+
+def test_attempts_that_were_spent_there_count_and_one_more_is_left(
+    make_manager: MakeManager, source: Jobs
+) -> None:
+    """What was never tried has as many as its executor allows, what was tried as many as there, or one more."""
+
+    def fail(data: Any) -> None:
+        raise OSError(data)
+
+    manager = make_manager(executors={"mail": Executor(fail, max_attempts=2, backoff=0)})
+    source.insert_many([document(f"{n}", nTries=n) for n in (0, 1, 2, 3)])
+    source.insert_one(document("4", "active", nTries=3))
+    carry(manager, source, active="pending")
+    manager.run_all("mail")
+    jobs = [manager.get(str(n)) for n in range(5)]
+    assert {job.state for job in jobs} == {State.FAILED}
+    assert [job.attempts for job in jobs] == [2, 3, 3, 4, 4]
+    assert manager.retry("3").state is State.PENDING
+    until(lambda: manager.run("mail") is not None, "it is due by the manager's idea of the server's clock, too")
+    assert (manager.get("3").state, manager.get("3").attempts) == (State.FAILED, 5)
+    assert carry(manager, source).already == 4
 
 
 def test_a_second_import_changes_nothing_whatever_became_of_the_jobs(
