@@ -664,6 +664,12 @@ def test_a_schedule_is_broken(manager: JobManager, jobs: Jobs, change: dict[str,
     assert only(manager.check(), "schedules.readable", level).facts["schedule"] == "nightly"
 
 
+def test_what_is_no_schedule_has_to_be_deleted_by_hand(manager: JobManager, jobs: Jobs) -> None:
+    jobs.database["jobs.schedules"].insert_one({"_id": {"x": 1}, "next_at": now(9999)})
+    found = only(manager.check(), "schedules.readable", "problem")
+    assert "delete it from 'jobs.schedules'" in (found.remedy or "")
+
+
 def test_a_schedule_is_not_fired(manager: JobManager, jobs: Jobs) -> None:
     manager.schedule("nightly", timedelta(hours=1), "a")
     jobs.database["jobs.schedules"].update_one({}, {"$set": {"next_at": now(-900)}})

@@ -24,18 +24,20 @@ MOST = 10_000
 
 async def readable(look: Look) -> Sequence[Finding]:
     """Can each be read and computed?"""
-    found = [finding for document in await _stored(look) if (finding := _broken(document, look.now))]
+    place = shown(look.jobs.name + SUFFIX)
+    found = [finding for document in await _stored(look) if (finding := _broken(document, place, look.now))]
     return few(found, "schedule") or [
         ok(f"{many(len(await _stored(look)), 'schedule')}: all can be read and computed")
     ]
 
 
-def _broken(document: Document, now: datetime) -> Finding | None:
+def _broken(document: Document, place: str, now: datetime) -> Finding | None:
     name = document["_id"]
+    gone = "remove it (jobpool schedules remove)" if isinstance(name, str) else f"delete it from {place}"
+    anew = f"{gone}, and store it again"
     schedule = _read(document)
     if schedule is None:
-        remedy = "remove it (manager.schedules.remove), and store it again"
-        return problem(f"schedule {shown(name)} cannot be read: somebody broke it", remedy, schedule=str(name))
+        return problem(f"schedule {shown(name)} cannot be read: somebody broke it", anew, schedule=str(name))
     try:
         schedule.timetable(schedule.anchor).after(now)
     except InvalidConfiguration as error:
@@ -45,9 +47,8 @@ def _broken(document: Document, now: datetime) -> Finding | None:
         )
         return tell(f"schedule {shown(name)} cannot be computed here: {error}", remedy, schedule=str(name))
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        remedy = "remove it (manager.schedules.remove), and store it again"
         text = f"schedule {shown(name)} cannot be computed: {type(error).__name__}"
-        return problem(text, remedy, schedule=str(name))
+        return problem(text, anew, schedule=str(name))
     return None
 
 
