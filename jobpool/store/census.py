@@ -46,6 +46,7 @@ class Census:
 
         Args:
             owner: Returns the type of which a type is an alias, with which it is paused; itself if it is none.
+                The pools alive say as well what is an alias.
             timeout: Seconds for all of it, on the server as well; the connection's own if None.
 
         Raises:
@@ -62,6 +63,7 @@ class Census:
             waiting = await self._waiting()
             paused = await self._settings.known()
         rates = _rates(pools)
+        aliases = {alias: type for pool in pools for alias, type in pool.aliases.items()}
         types = {
             type: TypeBacklog(
                 **pending.get(type, {}),
@@ -71,7 +73,7 @@ class Census:
                 waiting=waiting.get(type, 0),
                 throughput=rates[type].per_second if type in rates else 0.0,
                 run_seconds=rates[type].run_seconds if type in rates else None,
-                paused=type in paused or owner(type) in paused,
+                paused=type in paused or owner(type) in paused or aliases.get(type) in paused,
             )
             for type in sorted({*pending, *failed, *waiting, *(type for type, _ in held), *rates})
         }

@@ -172,6 +172,20 @@ def test_types_are_those_with_jobs_pools_or_pauses(overseen: JobManager, gate: G
     assert (pause.reason, types["never.seen"].paused) == ("a typing error", True)
 
 
+def test_an_alias_that_a_pool_tells_of_counts_as_paused_with_its_type(
+    overseen: JobManager, make_manager: MakeManager
+) -> None:
+    """Who counts may have no executors: nobody is to start pools for what may not begin."""
+    watcher = make_manager()
+    overseen.pause("held")
+    with WorkerPool(overseen, ["held"], threads=1):
+        until(watcher.pools)
+        watcher.create_many({"type": "was.held", "data": n} for n in range(5))
+        stats = watcher.stats()
+    assert (stats.types["was.held"].due, stats.types["was.held"].paused) == (5, True)
+    assert stats.suggested_pools == 0
+
+
 def test_stats_tell_of_all_of_it(overseen: JobManager) -> None:
     overseen.create_many({"type": "good", "data": n} for n in range(4))
     overseen.create_many({"type": "bad", "data": n} for n in range(2))
