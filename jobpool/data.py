@@ -178,7 +178,9 @@ def from_relaxed(text: str) -> Any:
     """
     try:
         return json_util.loads(text, json_options=_RELAXED)
-    except (TypeError, AttributeError, ArithmeticError, LookupError, RecursionError, *ENCODING_ERRORS) as error:
+    except (ArithmeticError, LookupError) as error:  # their texts say nothing
+        raise ValueError(f"an extended value in it is none: {type(error).__name__}") from error
+    except (TypeError, AttributeError, RecursionError, *ENCODING_ERRORS) as error:
         raise ValueError(str(error)) from error
 
 

@@ -22,7 +22,12 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("id", nargs="+", metavar="ID", help="of a job; the beginning of a long one is enough")
+    parser.add_argument(
+        "id",
+        nargs="+",
+        metavar="ID",
+        help="of a job; the beginning of a long one is enough; -- goes before one that begins with -",
+    )
     parser.add_argument("--errors", action="store_true", help="every error with its traceback, not the last alone")
     parser.add_argument("--full", action="store_true", help="data, result and log lines whole, however long")
     parser.add_argument(
