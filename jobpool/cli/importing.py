@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
     source = Togedo(active=args.active or "skip", ids="keep" if args.keep_ids else "recompute")
     uri = args.from_uri or None  # a variable that is empty names none
-    database = args.from_database or _database_of(uri)
+    database = place.a_name(args.from_database or _database_of(uri), "--from-uri")
     with _file(args.skipped) as file, _Watch(file) as watch, place.manager_of(args) as manager:
         try:
             report = manager.import_jobs(

@@ -89,8 +89,6 @@ def _one_database(args: argparse.Namespace) -> None:
     from ..errors import InvalidConfiguration
 
     if args.named is not None:
-        if "://" in args.named:  # which may have a password in it
-            raise InvalidConfiguration("DATABASE is a name; give the URI as --uri or $JOBPOOL_URI")
         if args.database not in (None, args.named):
             raise InvalidConfiguration(f"there are two databases, {args.named} and {args.database}: name one")
         args.database = args.named

@@ -43,9 +43,20 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert "nonsense" in capsys.readouterr().err
 
 
-def test_a_uri_is_no_name_of_a_database(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["metrics", "mongodb://ann:secret@h/shop"]) == USAGE
-    assert capsys.readouterr().err == "jobpool: DATABASE is a name; give the URI as --uri or $JOBPOOL_URI\n"
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["metrics"], "--uri or $JOBPOOL_URI"),
+        (["ls", "-d"], "--uri or $JOBPOOL_URI"),
+        (["import", "togedo", "-d", "shop", "--from-database"], "--from-uri"),
+    ],
+    ids=["metrics", "ls", "import"],
+)
+def test_a_uri_is_no_name_of_a_database(
+    arguments: list[str], where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "mongodb://ann:secret@h/shop"]) == USAGE
+    assert capsys.readouterr().err == f"jobpool: the database is a name; give the URI as {where}\n"
 
 
 def test_an_empty_variable_names_no_server_for_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:

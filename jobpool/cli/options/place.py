@@ -96,9 +96,24 @@ def manager_of(args: argparse.Namespace) -> JobManager:
         if args.timeout is not None:
             manager.store.timeout = check_seconds(args.timeout, "timeout", *TIMEOUTS)
         return manager
-    database = args.database or from_environment("DATABASE") or _database_in(args.uri)
+    database = a_name(
+        args.database or from_environment("DATABASE") or _database_in(args.uri), "--uri or $JOBPOOL_URI"
+    )
     timeout = TIMEOUT if args.timeout is None else args.timeout
     return JobManager(database, uri=args.uri, collection=args.collection, timeout=timeout)
+
+
+def a_name(database: str, uri_option: str) -> str:
+    """Return the name of a database; refuse a URI in its place, which may have a password in it.
+
+    Raises:
+        InvalidConfiguration: It is a URI; it is not shown.
+    """
+    from ...errors import InvalidConfiguration
+
+    if "://" in database:
+        raise InvalidConfiguration(f"the database is a name; give the URI as {uri_option}")
+    return database
 
 
 def _database_in(uri: str | None) -> str:
