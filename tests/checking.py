@@ -8,9 +8,12 @@ from typing import Any
 
 from pymongo.collection import Collection
 
-from jobpool.checkup import Checkup
+from jobpool import JobManager
+from jobpool.checkup import Checkup, Finding
 from jobpool.installed import version
 from jobpool.store.documents import new_document
+
+from .conftest import MakeManager
 
 Jobs = Collection[dict[str, Any]]
 #: What is so of every embedded server: there is one.
@@ -75,3 +78,20 @@ def bad(checkup: Checkup) -> list[tuple[str, str]]:
     """Return names and levels of all that is not well, sorted; without what is so of every embedded server."""
     wrong = [(one.check, one.level) for one in checkup.findings if one.level != "ok"]
     return sorted(one for one in wrong if one != ALONE)
+
+
+def deployment(make_manager: MakeManager, jobs: Jobs) -> JobManager:
+    """Return a manager of a deployment with indexes, one pool that lives, and no fault."""
+    manager = make_manager()
+    manager.ensure_indexes()
+    jobs.database["jobs.pools"].insert_one(pool())
+    return manager
+
+
+def only(checkup: Checkup, check: str, level: str) -> Finding:
+    """Return the one finding that is not well, which has to be this."""
+    assert bad(checkup) == [(check, level)]
+    (found,) = (one for one in checkup.of(level) if one.check == check)
+    assert found.text
+    assert found.remedy
+    return found

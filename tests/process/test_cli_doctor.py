@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from jobpool import JobManager
 from jobpool.store.checks.registry import CHECKS
 
-from ..checking import job, now, pool
+from ..checking import deployment, job, now
 from ..conftest import Jobs, MakeManager
 from .cli import Cli
 
@@ -22,10 +22,7 @@ RED = "\x1b[1;31m"
 @pytest.fixture
 def manager(make_manager: MakeManager, jobs: Jobs) -> JobManager:
     """A manager of a deployment with indexes and one pool that lives."""
-    manager = make_manager()
-    manager.ensure_indexes()
-    jobs.database["jobs.pools"].insert_one(pool())
-    return manager
+    return deployment(make_manager, jobs)
 
 
 @pytest.fixture
