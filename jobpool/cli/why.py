@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
                 say(f"jobpool: {clean(error)}")
                 code = NOTHING
         if args.watch:
-            for number, why in enumerate(_changes(manager, ids, others=args.json)):
-                _show(why, args, first=number == 0)
+            for why in _changes(manager, ids, others=args.json):
+                _show_change(why, args)
     return code
 
 
@@ -116,15 +116,19 @@ def _changes(manager: JobManager, ids: list[str], *, others: bool) -> Iterator[W
             time.sleep(EVERY)
 
 
+def _show_change(why: Why, args: argparse.Namespace) -> None:
+    if args.json:
+        write(jsons.line(why))
+    else:
+        paragraph(f"{moment(why.at)} {why.id}: {why.state}: {why.text}", bold=True)
+
+
 def _show(why: Why, args: argparse.Namespace, *, first: bool) -> None:
     if args.json:
-        write(jsons.whole(why) if len(args.id) == 1 and not args.watch else jsons.line(why))
+        write(jsons.whole(why) if len(args.id) == 1 else jsons.line(why))
         return
     if not first:
         write()
-    if args.watch:
-        paragraph(f"{moment(why.at)} {why.id}: {why.state}: {why.text}", bold=True)
-        return
     paragraph(f"{why.id} ({why.type}, {why.state}): {why.text}.", bold=True)
     for reason in why.reasons[1:]:
         paragraph(f"also: {reason.text}.")

@@ -301,6 +301,7 @@ def test_what_is_not_its_part_is_refused_and_the_right_is_named(installed: Cast,
 
 def test_a_monitor_is_told_why_and_that_it_may_not_read_rates(installed: Cast) -> None:
     """What is used of a rate is in the gates, which only those read who claim."""
+    installed.manager(INSTALLER).ensure_indexes(limits=True)
     installed.jobs.insert_one({**_stored("limited", "a"), "key": ""})
     fresh = datetime.now(UTC) + timedelta(seconds=600)
     limits = [{"type": "limited", "limit": {"rate": 1.0}}]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jobpool import Limit
 from jobpool.backlog import AlivePool, Rate, TypeLimits
+from jobpool.cli import why as command
 from jobpool.cli.terminal.jsons import line, whole
 from jobpool.job import State
 from jobpool.pauses import Pause, Paused
@@ -585,3 +586,23 @@ def test_commands_that_help_take_ids_as_they_are() -> None:
     for id, written in (("a b", "'a b'"), ("-dash", "-- -dash"), ("$x", "'$x'")):
         well = first(job(_id=id, state="succeeded", finished_at=ago(5)))
         assert well.remedy.endswith(f"jobpool revive --succeeded {written}")
+
+
+@pytest.mark.parametrize(("others", "told"), [(False, 2), (True, 3)], ids=["sentences", "json"])
+def test_watching_tells_what_is_shown_only_when_that_is_another(
+    monkeypatch: pytest.MonkeyPatch, others: bool, told: int
+) -> None:
+    monkeypatch.setattr(command, "EVERY", 0)
+    ahead = Ahead(1, more=False, types=("mail",))
+    answers = [
+        explained(job(), MAIL, ahead=ahead),
+        explained(job(), pool("mail", busy=4), ahead=ahead, held=Held(complete=False)),
+        explained(job(state="succeeded", finished_at=ago(5))),
+    ]
+    assert [why.code for why in answers] == ["behind", "behind", "succeeded"]
+
+    class Asked:
+        def why(self, id: str) -> Why:
+            return answers.pop(0)
+
+    assert len(list(command._changes(Asked(), ["j1"], others=others))) == told  # type: ignore[arg-type]
