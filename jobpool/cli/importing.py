@@ -16,7 +16,8 @@ Whole numbers that JavaScript stored as doubles become ints. Priorities become
 ints within our bounds. Attempts that were spent there count: a queued job that
 has some may have 3 in all, as there, and has at least one more. Jobs that are
 active there are left out unless --active says what is to become of them. Delete
-what is done here only after the last import: what was deleted is imported again.
+what is done here, also by retention, only after the last import: what was
+deleted is imported again.
 """
 
 from __future__ import annotations

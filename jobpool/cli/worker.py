@@ -1,8 +1,9 @@
 """``jobpool worker``: a pool as a process.
 
 The first SIGINT or SIGTERM drains: nothing more is claimed, and what runs may
-end for --drain-timeout seconds. The second ends it at once; what ran then is run
-again elsewhere when its lease is over.
+end for --drain-timeout seconds. The second ends it at once. When the lease of what
+ran then is over, it is run again elsewhere if it has attempts left (by default a
+job has one), or else fails with WorkerLost.
 """
 
 from __future__ import annotations

@@ -42,9 +42,11 @@ class Importing(Base):
         Each becomes one job here. It may be repeated as often as one likes: what
         is there already is recognised and left as it is, whatever became of it
         since; an import that broke off goes on. (What was imported and then
-        deleted here is imported again: delete after the last import.) The source
-        is only read. It is read whole, in the order of its ids; a document that
-        is written there meanwhile may be missed, the next import finds it.
+        deleted here, by retention too, is imported again: delete after the last
+        import.) The source is only read, and hears of nothing: stop its workers
+        before jobs are run here, or what is queued runs on both sides. It is
+        read whole, in the order of its ids; a document that is written there
+        meanwhile may be missed, the next import finds it.
 
         Args:
             source: What knows its documents, such as `jobpool.importing.Togedo`.
