@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Revive the jobs meant."""
     states = (*_USUAL, "succeeded") if args.succeeded else _USUAL
+    if args.succeeded and args.state:
+        args.state = [*args.state, "succeeded"]
     return change.run(args, lambda manager: _operation(states))  # noqa: ARG005
 
 

@@ -107,9 +107,10 @@ class Again:
         walk = self._pages.walk(selection, condition=retryable(), states=RETRYABLE)
         while page := await walk.next():
             ended = [brief.id for brief in page if brief.state is State.FAILED]
-            failed += await self._update("retry", ended, {**FAILED, **_DEPENDS_NOT}, _AGAIN)
-            dependent = await self._update("retry", ended, {**FAILED, **_DEPENDS}, _wait_again(LATER))
-            waiting += dependent
+            alone = await self._update("retry", ended, {**FAILED, **_DEPENDS_NOT}, _AGAIN)
+            rest = ended if alone < len(ended) else []
+            dependent = await self._update("retry", rest, {**FAILED, **_DEPENDS}, _wait_again(LATER))
+            failed, waiting = failed + alone, waiting + dependent
             await self._link(ended, themselves=dependent > 0)
             pending = [brief.id for brief in page if brief.state is State.PENDING]
             due += await self._update("retry", pending, WAITS_FOR_A_RETRY, _DUE)

@@ -142,7 +142,9 @@ class Cancelling:
         while True:
             with self._connection.call("cancel", what="cancelling jobs"):
                 waiting: Document = {"$and": [wanted, {"state": NOT_STARTED}]}
-                found = await self._call(self._jobs.find(waiting, {"_id": 1}).limit(ROUND).to_list)
+                found = await self._call(
+                    self._jobs.find(waiting, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
+                )
                 if not found:
                     return ended
                 here: Document = {"_id": {"$in": [job["_id"] for job in found]}, "state": NOT_STARTED}

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from pymongo import ASCENDING
 
-from ..errors import StoreRefused, StoreUnavailable
+from ..errors import InvalidJob, StoreRefused, StoreUnavailable
 from ..job import Brief, State
 from ..matching import Matcher
+from ..names import MAX_ID, check_name
 from .connection import Connection
 from .documents import Document, state_of
 from .indexes import BY_ID, CLAIM_INDEX, FAILED_INDEX, LEASE_INDEX, WAITING_INDEX
@@ -214,8 +215,17 @@ def _fewest(one: Sequence[str] | None, other: Sequence[str] | None) -> Sequence[
 
 
 def _briefs(documents: Iterator[Mapping[str, Any]] | list[Document]) -> Iterator[Brief]:
-    """Yield jobs in brief; what others stored under an id that is no text, or without a type, is no job."""
+    """Yield jobs in brief; what others stored under an id that none can have, or without a type, is no job."""
     for document in documents:
         id, type, state = document["_id"], document.get("type"), document.get("state")
-        if isinstance(id, str) and isinstance(type, str) and isinstance(state, str):
+        if _is_id(id) and isinstance(type, str) and isinstance(state, str):
             yield Brief(id, type, state_of(state))
+
+
+def _is_id(value: object) -> bool:
+    """Say whether calls take it: one that is shown and then refused would stop all that are meant with it."""
+    try:
+        check_name(value, "id", longest=MAX_ID)
+    except InvalidJob:
+        return False
+    return True

@@ -60,7 +60,9 @@ class Purging:
         old: Document = {"$and": [selection.filter(), ended_before(latest)]}
         while True:
             with self._connection.call("purge", what="purging jobs"):
-                found = await self._call(self._jobs.find(old, {"_id": 1}).limit(ROUND).to_list)
+                found = await self._call(
+                    self._jobs.find(old, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
+                )
                 if not found:
                     return purged
                 here: Document = {"_id": _ids(found), **ended_before(latest)}

@@ -545,6 +545,10 @@ def test_what_others_wrote_stops_nobody(make_manager: MakeManager, jobs: Jobs) -
     ]
     for number, fields in enumerate(odd):
         jobs.insert_one({"_id": f"odd {number}", "type": "z", "state": "failed", "run_at": "never", **fields})
-    jobs.insert_one({"_id": {"a": 1}, "type": "z", "state": "failed"})
+    for id in ({"a": 1}, "a\nb", ""):  # no call takes these
+        jobs.insert_one({"_id": id, "type": "z", "state": "failed"})
+    found = [brief.id for page in manager.pages(to="retry") for brief in page]
+    assert sorted(found) == sorted([job.id, "odd 0", "odd 1", "odd 2"])
+    assert manager.retry_many(ids=found, type="none").changed == 0
     assert manager.retry_many(state="failed").failed >= 1
     assert manager.get(job.id).state is State.PENDING

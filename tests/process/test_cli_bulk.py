@@ -154,6 +154,9 @@ def test_ids_that_cannot_be_changed_are_named(cli: Cli, manager: JobManager) -> 
     found = cli("retry", "ok-0", "nowhere", "--json")
     assert found.code == 4
     assert found.json["left"] == [{"id": "ok-0", "state": "succeeded"}, {"id": "nowhere", "state": None}]
+    filtered = cli("retry", "bad-0", "bad-1", "--type", "again")
+    assert (filtered.code, filtered.out) == (4, "")
+    assert "jobpool: bad-1 is left: it is failed, and other options do not mean it\n" in filtered.err
     many = cli("cancel", "due", *(f"none-{n}" for n in range(15)))
     assert (many.code, many.out) == (1, "1 job cancelled (1 ended at once)\n")
     assert many.err.count("no such job") == 10
@@ -163,7 +166,7 @@ def test_ids_that_cannot_be_changed_are_named(cli: Cli, manager: JobManager) -> 
 @pytest.mark.parametrize("shape", ["ids", "json"])
 def test_ids_come_from_a_pipe(cli: Cli, manager: JobManager, shape: str) -> None:
     listed = cli("ls", "--state", "failed", f"--{shape}")
-    answer = cli("retry", "-", input=listed.out + "\n")
+    answer = cli("retry", "-", input=f"\ufeff{listed.out}\n")  # with the mark that some shells put first
     assert (answer.code, answer.out, answer.err) == (0, "3 jobs retried (3 had failed)\n", "")
 
 
@@ -173,13 +176,14 @@ def test_ids_come_from_a_pipe(cli: Cli, manager: JobManager, shape: str) -> None
         (b"", 4, "no ids came"),
         (b"\n \n", 4, "no ids came"),
         (b'bad-0\n{"id": ', 2, "line 2 of stdin is no JSON"),
+        (b'bad-0\n{"id": ' + b"[" * 100_000, 2, "line 2 of stdin is no JSON"),
         (b'bad-0\n{"name": "x"}\n', 2, 'line 2 of stdin has no "id"'),
         (b'{"id": 5}\n', 2, 'line 1 of stdin has no "id"'),
         (b"bad-0\n\xff\xfe\n", 2, "line 2 of stdin is not UTF-8"),
         (b"bad-0\n" + b"x" * 600, 2, "id must have 1 to 512 characters"),
         (b"bad-0\na\x1b[31mb\n", 2, "id must not hold control characters"),
     ],
-    ids=["empty", "blank", "broken", "no id", "number", "bytes", "long", "control"],
+    ids=["empty", "blank", "broken", "deep", "no id", "number", "bytes", "long", "control"],
 )
 def test_nonsense_in_a_pipe_changes_nothing(
     cli: Cli, manager: JobManager, piped: bytes, code: int, said: str
@@ -237,6 +241,8 @@ def test_revive_takes_succeeded_ones_only_by_name(cli: Cli, manager: JobManager)
     assert "--succeeded" in left.err
     assert cli("revive", "ok-0", "--succeeded").out == "1 job revived\n"
     manager.run_all("ok")
+    found = cli("revive", "--state", "failed", "--succeeded", "--dry-run", "--json").json
+    assert {one["state"] for one in found["counts"]} == {"failed", "succeeded"}
     assert cli("revive", "--state", "succeeded", "--type", "ok", "--yes").out.endswith("jobs revived\n")
     assert manager.count(type="ok", state="succeeded") == 0
 
@@ -347,6 +353,9 @@ def test_what_was_broken_off_goes_on_and_nothing_is_changed_twice(cli: Cli, larg
     def retried() -> int:
         return large.count_documents({"state": "pending"})
 
+    def idle() -> bool:
+        return not large.database.client.admin.command("currentOp", {"ns": large.full_name})["inprog"]
+
     done = retried()
     for cause in ("Ctrl-C", "kill", "network"):
         with cli.started(*arguments, "--timeout", "2", JOBPOOL_URI=proxy.uri) as process:
@@ -360,6 +369,8 @@ def test_what_was_broken_off_goes_on_and_nothing_is_changed_twice(cli: Cli, larg
         assert before < done < MANY
         if cause == "kill":
             assert process.returncode == -signal.SIGKILL
+            until(idle, "the server has done what it was told")
+            done = retried()
             continue
         found = json.loads(out)
         assert (found["complete"], found["matched"] <= MANY - before) == (False, True)

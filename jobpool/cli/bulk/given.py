@@ -28,7 +28,7 @@ def _read() -> Iterator[str]:
         raise InvalidConfiguration("- reads ids from stdin, and that is this terminal: pipe them in, or name them")
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
-            text = line.decode().strip()
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()  # some shells put a mark first
         except UnicodeDecodeError:
             raise InvalidConfiguration(f"line {number} of stdin is not UTF-8; nothing was changed") from None
         if text:
@@ -43,7 +43,7 @@ def _id(text: str, number: int) -> str:
         return text
     try:
         id = json.loads(text).get("id")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidConfiguration(f"line {number} of stdin is no JSON: {error}; nothing was changed") from None
     if not isinstance(id, str):
         raise InvalidConfiguration(f'line {number} of stdin has no "id"; nothing was changed')

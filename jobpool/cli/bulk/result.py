@@ -123,7 +123,11 @@ def kinds(found: Found) -> str:
 def tell_of_left(operation: Operation, found: Found) -> None:
     """Say which of the jobs that were named cannot be changed, and why: the first of them."""
     for id, state in list(found.other.items())[:SHOWN]:
-        why = "no such job" if state is None else operation.refused.get(state, f"it is {state}")
+        why = (
+            "no such job"
+            if state is None
+            else operation.refused.get(state, f"it is {state}, and other options do not mean it")
+        )
         say(f"jobpool: {clean(id)} is left: {why}")
     if len(found.other) > SHOWN:
         say(f"jobpool: and {count(len(found.other) - SHOWN)} more are left")
