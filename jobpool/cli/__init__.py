@@ -116,6 +116,7 @@ def _run(arguments: list[str]) -> int:
     except JobpoolError as error:
         text, code = str(error), FAILED
     from .options.logs import voice
+    from .terminal.words import clean
 
-    voice(getattr(args, "log_format", "text"), logging.ERROR)(f"jobpool: {text}")
+    voice(getattr(args, "log_format", "text"), logging.ERROR)(f"jobpool: {clean(' '.join(text.splitlines()))}")
     return code

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from . import COMMANDS, USAGE
+from .terminal.words import clean
 
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)$", re.DOTALL)
 _UNKNOWN = "unrecognized arguments: "
@@ -52,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             message += f", one of {', '.join(known)}"
         where = f"{command}: " if command else ""
         see = f"jobpool {command} --help" if command else "jobpool --help"
-        said = _LOGIN.sub("://***@", " ".join(message.split()))
+        said = clean(_LOGIN.sub("://***@", " ".join(message.split())))
         self.exit(USAGE, f"jobpool: {where}{said}{' See' if said.endswith('?') else '; see'} {see}\n")
 
     def _unknown(self, given: str, command: str) -> tuple[str, str]:

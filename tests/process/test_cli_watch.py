@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -204,10 +205,11 @@ def test_without_rich_and_with_no_color_it_is_plain(cli: Cli, shop: JobManager) 
         assert terminal.end() == 0
     assert "\x1b" not in terminal.raw
     assert max(map(len, terminal.text.splitlines()[:-1])) <= 60
-    with cli.on_a_terminal("types", NO_COLOR="1") as terminal:
-        assert terminal.end() == 0
-    assert "\x1b[31m" not in terminal.raw
-    assert "mail" in terminal.text
+    for no_color, colours in (("1", False), ("", True)):
+        with cli.on_a_terminal("types", width=100, NO_COLOR=no_color) as terminal:
+            assert terminal.end() == 0
+        assert "nobody runs it" in terminal.text
+        assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", terminal.raw)) is colours
 
 
 def test_foreign_texts_do_not_reach_the_terminal_as_they_are(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
@@ -227,6 +229,18 @@ def test_foreign_texts_do_not_reach_the_terminal_as_they_are(cli: Cli, manager: 
         assert answer.code == 0
         assert "\x1b" not in answer.out + answer.err
     assert "evil\\x1b]0;owned\\x07" in cli("types").out
+
+
+def test_foreign_names_in_errors_do_not_reach_the_terminal_as_they_are(cli: Cli, jobs: Jobs) -> None:
+    """Anybody who may write to the server may give collections names, and jobpool tells where there are jobs."""
+    with JobManager(jobs.database.name, client=jobs.database.client, collection="evil\x1b[2J\u202e") as evil:
+        evil.ensure_indexes()
+    answer = cli("stats", "--collection", "a\x1b[2J")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert not {"\x1b", "\u202e"} & set(answer.err)
+    assert "evil\\x1b[2J" in answer.err
+    slip = cli("stats", "--x\x1b[2J")
+    assert (slip.code, "\x1b" in slip.err) == (2, False)
 
 
 def test_an_empty_collection_is_no_error(cli: Cli, manager: JobManager, server: EmbeddedMongo) -> None:

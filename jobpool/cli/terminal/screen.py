@@ -62,8 +62,8 @@ GAP = 2
 
 
 def say(text: str) -> None:
-    """Write a line to stderr: what is not the answer itself."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line to stderr, or several: what is not the answer itself. It may hold foreign texts."""
+    print("\n".join(map(clean, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def write(text: str = "") -> None:
