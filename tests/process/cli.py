@@ -25,7 +25,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,35 @@ class Cli:
             if process.stdout is not None:
                 process.stdout.close()
             os.close(ours)
+
+
+class Here:
+    """Runs commands in the process of the test, answered as by `Cli`: a process takes half a second to begin.
+
+    Args:
+        run: What runs a command: ``jobpool.cli.main``.
+        read: Returns what was written to stdout and stderr since it was called last.
+        directory: Where input is put.
+    """
+
+    def __init__(
+        self, run: Callable[[list[str]], int], read: Callable[[], tuple[str, str]], directory: Path
+    ) -> None:
+        self._run, self._read, self._directory = run, read, directory
+
+    def __call__(self, *arguments: str, input: str | bytes = b"") -> Answer:
+        """Run a command to its end."""
+        file = self._directory / "input"
+        file.write_bytes(input.encode() if isinstance(input, str) else input)
+        before = sys.stdin
+        try:
+            with file.open() as sys.stdin:
+                code = self._run(list(arguments))
+        except SystemExit as ended:  # of the parser
+            code = int(ended.code or 0)
+        finally:
+            sys.stdin = before
+        return Answer(code, *self._read())
 
 
 class Terminal:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from jobpool import JobManager
+from jobpool.cli import main
 from jobpool.embedded import EmbeddedMongo
 
 from ..conftest import MakeManager
 from ..waiting import until
-from .cli import Cli
+from .cli import Cli, Here
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +103,20 @@ def manager(make_manager: MakeManager) -> JobManager:
 def cli(server: EmbeddedMongo, database: str, tmp_path: Path) -> Cli:
     """Run commands on the test's database; see `tests.process.cli`."""
     return Cli(server.uri, database, tmp_path)
+
+
+@pytest.fixture
+def here(
+    server: EmbeddedMongo,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Here:
+    """Run commands on the test's database in this process; for those that need no terminal and no signal."""
+    for name in [name for name in os.environ if name.startswith("JOBPOOL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("JOBPOOL_URI", server.uri)
+    monkeypatch.setenv("JOBPOOL_DATABASE", database)
+    monkeypatch.chdir(tmp_path)
+    return Here(main, capsys.readouterr, tmp_path)
