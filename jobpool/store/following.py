@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import DESCENDING
 
 from ..changes import Change
-from ..errors import StoreUnavailable
+from ..errors import StoreError, StoreUnavailable
 from .connection import Connection
 from .documents import Document
 from .events import About, at_of, change_of, learn, pipeline, snapshot
@@ -97,7 +97,11 @@ class Following:
         """Seconds since the last event that was read, if more were there when it was; 0 if it was the newest."""
         if self._last_at is None:
             return 0.0
-        return max(0.0, (self._connection.clock.now() - self._last_at).total_seconds())
+        try:
+            now = self._connection.clock.now()
+        except StoreError:  # the next read says so
+            now = self._connection.clock.guess()
+        return max(0.0, (now - self._last_at).total_seconds())
 
     def open(self) -> None:
         """Open the stream, or another one behind the last event that was read.

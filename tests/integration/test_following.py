@@ -354,6 +354,21 @@ def test_what_cannot_be_caught_up_with_is_dropped_and_counted(manager: JobManage
         assert heard.kinds("unseen") == []
 
 
+def test_how_far_it_is_behind_is_told_while_mongodb_is_gone(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with manager.changes(max_await=AWAIT) as changes:
+        manager.create_many([{"type": "x", "data": n} for n in range(BATCH)])
+        until(lambda: changes.read() and changes._following._last_at, "many at once")
+
+        def gone() -> datetime:
+            raise StoreUnavailable("gone")
+
+        monkeypatch.setattr(manager.store.clock, "_ask", gone)
+        manager.store.clock.forget()
+        assert 0 <= changes.behind < 60
+
+
 def test_documents_of_others_stop_nothing(manager: JobManager, jobs: Jobs, heard: Heard) -> None:
     jobs.insert_one({"_id": 5, "x": 1})
     jobs.insert_one({"_id": "odd", "state": 7, "type": ["x"], "errors": "none"})
