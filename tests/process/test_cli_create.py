@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,14 @@ def check(data):
         raise ValueError("to is missing")
     return data
 
-manager = JobManager(
-    os.environ["TEST_DATABASE"],
-    executors={
-        "mail": Executor(print, data=check),
-        "few": Executor(print, max_pending=3),
-    },
-)
+def manager():
+    return JobManager(
+        os.environ["TEST_DATABASE"],
+        executors={
+            "mail": Executor(print, data=check),
+            "few": Executor(print, max_pending=3),
+        },
+    )
 """
 
 
@@ -181,13 +184,18 @@ def test_what_happens_to_duplicates_can_be_chosen(here: Here, make_manager: Make
 
 
 @pytest.fixture
-def with_manager(server: EmbeddedMongo, database: str, tmp_path: Path) -> Cli:
+def with_manager(here: Here, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     """Commands with a manager that checks data of mail, and has room for few."""
     (tmp_path / "app.py").write_text(APP)
-    return Cli(server.uri, None, tmp_path, TEST_DATABASE=database, JOBPOOL_MANAGER="app:manager")
+    monkeypatch.delenv("JOBPOOL_DATABASE")
+    monkeypatch.setenv("JOBPOOL_MANAGER", "app:manager")
+    monkeypatch.setenv("TEST_DATABASE", database)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the command puts its directory there
+    yield here
+    sys.modules.pop("app", None)
 
 
-def test_the_executor_of_a_manager_checks_the_data(with_manager: Cli, jobs: Jobs) -> None:
+def test_the_executor_of_a_manager_checks_the_data(with_manager: Here, jobs: Jobs) -> None:
     bad = with_manager("create", "mail", "--data", '{"n": 1}')
     assert bad.code == 2
     assert "to is missing" in bad.err
@@ -200,7 +208,7 @@ def test_the_executor_of_a_manager_checks_the_data(with_manager: Cli, jobs: Jobs
     assert jobs.count_documents({}) == 2
 
 
-def test_jobs_without_room_are_refused_or_left_out(with_manager: Cli, jobs: Jobs) -> None:
+def test_jobs_without_room_are_refused_or_left_out(with_manager: Here, jobs: Jobs) -> None:
     full = with_manager("create", "few", "--data", "-", input="1\n2\n3\n4\n5\n")
     assert full.code == 1
     assert "max_pending is 3" in full.err
