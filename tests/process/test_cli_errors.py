@@ -10,7 +10,7 @@ import pytest
 from jobpool import JobManager
 
 from ..conftest import Jobs, MakeManager
-from .cli import Cli
+from .cli import Cli, Here
 
 
 def fail(data: Any) -> None:
@@ -44,8 +44,8 @@ def test_groups_are_shown_the_largest_first(cli: Cli, manager: JobManager) -> No
     assert answer.err == f"10 jobs failed; retry a group: jobpool retry --group {sign}\n"
 
 
-def test_json_has_a_group_a_line(cli: Cli, manager: JobManager) -> None:
-    groups = cli("errors", "--json").lines
+def test_json_has_a_group_a_line(here: Here, manager: JobManager) -> None:
+    groups = here("errors", "--json").lines
     assert [set(group) for group in groups] == [
         {"group", "type", "error", "pattern", "count", "first_at", "last_at", "example", "message"}
     ] * 3
@@ -57,26 +57,26 @@ def test_json_has_a_group_a_line(cli: Cli, manager: JobManager) -> None:
     assert job.error.message == first["message"]
 
 
-def test_types_and_times_are_heeded(cli: Cli, manager: JobManager, jobs: Jobs) -> None:
-    assert [group["count"] for group in cli("errors", "--type", "fax", "--json").lines] == [1]
-    assert len(cli("errors", "--type", "fax", "--type", "mail", "--json").lines) == 3
+def test_types_and_times_are_heeded(here: Here, manager: JobManager, jobs: Jobs) -> None:
+    assert [group["count"] for group in here("errors", "--type", "fax", "--json").lines] == [1]
+    assert len(here("errors", "--type", "fax", "--type", "mail", "--json").lines) == 3
     long_ago = datetime.now(UTC) - timedelta(days=1)
     jobs.update_many({"type": "mail"}, {"$set": {"finished_at": long_ago}})
-    assert [group["type"] for group in cli("errors", "--newer-than", "1h", "--json").lines] == ["fax"]
+    assert [group["type"] for group in here("errors", "--newer-than", "1h", "--json").lines] == ["fax"]
 
 
-def test_more_groups_than_asked_for_are_told_of(cli: Cli, manager: JobManager) -> None:
-    answer = cli("errors", "--limit", "1")
+def test_more_groups_than_asked_for_are_told_of(here: Here, manager: JobManager) -> None:
+    answer = here("errors", "--limit", "1")
     assert len(answer.rows) == 2
     assert "and 2 more groups of 4 jobs" in answer.err
 
 
-def test_where_nothing_failed_that_is_said(cli: Cli, make_manager: MakeManager) -> None:
+def test_where_nothing_failed_that_is_said(here: Here, make_manager: MakeManager) -> None:
     make_manager().create("a")
-    answer = cli("errors")
+    answer = here("errors")
     assert (answer.code, answer.out, answer.err) == (0, "", "no failed jobs\n")
-    assert cli("errors", "--type", "a").code == 4
-    assert cli("errors", "--json").out == ""
+    assert here("errors", "--type", "a").code == 4
+    assert here("errors", "--json").out == ""
 
 
 def test_a_narrow_terminal_shows_the_message(cli: Cli, manager: JobManager) -> None:
@@ -89,11 +89,11 @@ def test_a_narrow_terminal_shows_the_message(cli: Cli, manager: JobManager) -> N
 
 
 def test_without_mongodb_there_is_one_line(cli: Cli) -> None:
-    answer = cli("errors", "--uri", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    answer = cli("errors", "--uri", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", "--timeout", "1")
     assert (answer.code, answer.out, answer.err.count("\n")) == (3, "", 1)
 
 
 @pytest.mark.parametrize("arguments", [["--limit", "0"], ["--newer-than", "x"], ["--type", ""]], ids=" ".join)
-def test_nonsense_is_a_usage_error(cli: Cli, manager: JobManager, arguments: list[str]) -> None:
-    answer = cli("errors", *arguments)
+def test_nonsense_is_a_usage_error(here: Here, manager: JobManager, arguments: list[str]) -> None:
+    answer = here("errors", *arguments)
     assert (answer.code, answer.out) == (2, "")
