@@ -87,9 +87,9 @@ class DirectRuns:
         self._host.executors.check_isolated(types)
         self._host.tracing.look()
         self._keep_house()
-        jobs = holding(claim(), NAME)
+        jobs = self._hold(claim)
         if not jobs and resolve_all(self._host.store):  # there may be no pool that does
-            jobs = holding(claim(), NAME)
+            jobs = self._hold(claim)
         if not jobs:
             return None
         held = jobs[0]
@@ -99,6 +99,14 @@ class DirectRuns:
         finally:
             self._drop(held)
         return held
+
+    def _hold(self, claim: Callable[[], Claimed]) -> list[Held]:
+        """Claim until it is a job, or nothing: what somebody else wrote that is none stays to its lease."""
+        while (claimed := claim()).documents:
+            if jobs := holding(claimed, NAME):
+                return jobs
+            self._host.observer.leases_lost(NAME, "queued", len(claimed.documents))
+        return []
 
     def _claim(self, strategy: ClaimStrategy, request: Request) -> Claimed:
         try:

@@ -276,12 +276,14 @@ class Fetcher(Service):
         """Queue what was won, or release it if the pool has begun to stop meanwhile."""
         if not claimed.documents:
             return
-        try:
-            jobs = holding(claimed, self._config.name)
-        except Exception:  # a foreign document among them: its neighbours are not to be lost with it
-            if claimed.started:
-                self._unknown.append(Unknown(claimed.token, None, time.monotonic()))
-            raise
+        jobs = holding(claimed, self._config.name)
+        if foreign := len(claimed.documents) - len(jobs):
+            self.observer.leases_lost(self._config.name, "queued", foreign)
+            logger.warning(
+                "pool %s: %d documents that somebody else wrote look like due jobs and are none; they are left "
+                "alone until their leases end, and jobpool doctor tells which",
+                *(shown(self._config.name, LISTED), foreign),
+            )
         self._held.add(jobs)  # before the queue: from there on others may finish them
         if self._middleware is not None:
             self._middleware.claimed(jobs)  # before anybody can run them
@@ -355,7 +357,9 @@ class Fetcher(Service):
         return sum(
             document["fence"] == 1
             and "key" not in document  # such a one may have waited for its turn
-            and document["run_at"] <= document["created_at"]
-            and since < document["created_at"] < until
+            and isinstance(created := document.get("created_at"), datetime)  # others may write anything there
+            and isinstance(document["run_at"], datetime)
+            and document["run_at"] <= created
+            and since < created < until
             for document in claimed.documents
         )

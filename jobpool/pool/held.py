@@ -128,10 +128,18 @@ class Held:
 
 
 def holding(claimed: Claimed, pool: str = "-") -> list[Held]:
-    """Return the jobs of a claim as held jobs."""
+    """Return the jobs of a claim as held jobs, without what somebody else wrote that is none.
+
+    That stays claimed until its lease ends: given back, it would be claimed again at once, for ever.
+    """
     now = time.monotonic()
     token, deadline, started = claimed.token, claimed.deadline, claimed.started
-    return [Held(document, token, deadline, now, pool, started=started) for document in claimed.documents]
+    return [
+        Held(document, token, deadline, now, pool, started=started)
+        for document in claimed.documents
+        # A list matches by what is in it, and is neither the name of a type nor an instant.
+        if isinstance(document["type"], str) and isinstance(document["run_at"], datetime)
+    ]
 
 
 class HeldJobs:
@@ -270,7 +278,7 @@ def tell_to_end(held: Held, error: JobpoolError, coroutines: Coroutines) -> bool
 
 def start_of(held: Held, executor: Executor) -> Start:
     """Return what is to be written when the executor of `held` is about to be called."""
-    own: int | None = held.document["max_attempts"]
+    own: int | None = held.document.get("max_attempts")
     rule = Rule.of(executor)
     return Start(
         held.claim,

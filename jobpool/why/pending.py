@@ -13,7 +13,7 @@ from .ended import argument, attempt_of, expires
 from .limited import gate_locked, limits, unkeyed
 from .phrasing import brief, pool_facts
 from .pools import behind, busy, nobody, nothing
-from .situation import NUMBER, Situation
+from .situation import Situation
 
 
 def pending(situation: Situation) -> Iterator[Reason]:
@@ -64,18 +64,11 @@ def malformed(situation: Situation) -> Reason | None:
 
 
 def _wrong(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    kinds: list[tuple[str, Any, str]] = [
-        ("type", str, "text"),
-        ("run_at", datetime, "date"),
-        ("attempts", NUMBER, "number"),
-        ("fence", NUMBER, "number"),
-    ]
-    for name, kind, what in kinds:
-        if name == "fence" and job.get(name) is None:  # a claim makes one
-            continue
+    kinds: list[tuple[str, Any, str]] = [("type", str, "text"), ("run_at", datetime, "date")]
+    for name, kind, what in kinds:  # claims put numbers right that are none
         if name not in job:
             yield name, "is missing"
-        elif not isinstance(job[name], kind) or isinstance(job[name], bool):
+        elif not isinstance(job[name], kind):
             yield name, f"is no {what}"
 
 

@@ -181,16 +181,41 @@ def test_what_a_refused_claim_may_have_started_is_noted(
     assert set(note.ids or ()) == {job.id for job in manager.find()}
 
 
-def test_a_foreign_document_takes_no_attempt_from_its_neighbours(make_manager: MakeManager, jobs: Jobs) -> None:
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+#: What somebody else may write that a claim matches.
+FOREIGN: dict[str, dict[str, Any]] = {
+    "types": {"type": ["a"]},
+    "instants": {"run_at": [LONG_AGO]},
+    "bare": {},
+    "null": {"attempts": None, "fence": None},
+    "texts": {"attempts": "none", "fence": "x", "created_at": "now"},
+}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_document_holds_up_no_neighbour_and_takes_no_attempt(
+    make_manager: MakeManager, jobs: Jobs, name: str, strategy: str, threads: int
+) -> None:
+    """It stands first in the order, and would come again at once if it was given back."""
     manager = make_manager(executors={"a": lambda data: None})
-    manager.create_many([{"type": "a", "data": n} for n in range(3)])
-    foreign = {"type": "a", "state": "pending", "priority": 9, "run_at": datetime.now(UTC) - timedelta(hours=1)}
+    neighbours = manager.create_many([{"type": "a", "data": n} for n in range(3)]).ids
+    foreign = {"type": "a", "data": 1, "state": "pending", "priority": 9, "run_at": LONG_AGO, **FOREIGN[name]}
     jobs.insert_one({"_id": "foreign", **foreign})
-    with WorkerPool(manager, lease=3600):
-        until(lambda: (jobs.find_one({"data": 2}) or {})["fence"] >= 2, "a claim and the next one")
-        jobs.delete_one({"_id": "foreign"})
-        until(lambda: manager.count(state="succeeded") == 3, "the neighbours")
-    assert {job.attempts for job in manager.find()} == {1}
+    with WorkerPool(manager, lease=3600, strategy=strategy, threads=threads):
+        until(lambda: manager.count(ids=neighbours, state="succeeded") == 3, "the neighbours")
+    assert {job.attempts for job in manager.find(ids=neighbours)} == {1}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_run_all_goes_on_behind_a_foreign_document(make_manager: MakeManager, jobs: Jobs, name: str) -> None:
+    manager = make_manager(executors={"a": lambda data: None})
+    neighbours = manager.create_many([{"type": "a", "data": n} for n in range(3)]).ids
+    foreign = {"type": "a", "data": 1, "state": "pending", "priority": 9, "run_at": LONG_AGO, **FOREIGN[name]}
+    jobs.insert_one({"_id": "foreign", **foreign})
+    assert manager.run_all() >= 3
+    assert manager.count(ids=neighbours, state="succeeded") == 3
 
 
 def test_a_claim_that_starts_jobs_and_arrives_late_is_not_applied(

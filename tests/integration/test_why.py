@@ -449,13 +449,12 @@ def test_jobs_that_have_ended(make_manager: MakeManager) -> None:
     [
         ({"$set": {"type": ["a"]}}, "malformed"),
         ({"$set": {"run_at": "now"}}, "malformed"),
-        ({"$set": {"fence": "x"}}, "malformed"),
         ({"$set": {"state": "frozen"}}, "unknown_state"),
         ({"$set": {"state": 7}}, "unknown_state"),
         ({"$set": {"state": "running"}}, "malformed"),
         ({"$set": {"state": "waiting"}}, "malformed"),
     ],
-    ids=["type", "run_at", "fence", "newer", "number", "no_lease", "waits_for_none"],
+    ids=["type", "run_at", "newer", "number", "no_lease", "waits_for_none"],
 )
 def test_what_somebody_else_wrote(make_manager: MakeManager, jobs: Jobs, change: Any, code: str) -> None:
     manager = make_manager()
@@ -468,8 +467,8 @@ def test_what_somebody_else_wrote(make_manager: MakeManager, jobs: Jobs, change:
 @pytest.mark.parametrize(
     "change",
     [
-        {"$unset": {"priority": 1, "created_at": 1, "fence": 1, "max_attempts": 1}},
-        {"$set": {"priority": "x", "created_at": "x", "fence": None, "max_attempts": "x"}},
+        {"$unset": {"priority": 1, "created_at": 1, "fence": 1, "attempts": 1, "max_attempts": 1}},
+        {"$set": {"priority": "x", "created_at": "x", "fence": "x", "attempts": "x", "max_attempts": "x"}},
         {"$set": {"attempts": 0.0, "max_attempts": 3.0, "fence": 1.0, "priority": 2.5}},
     ],
     ids=["missing", "nonsense", "doubles"],

@@ -229,11 +229,18 @@ def claiming_update(request: Request, token: str) -> list[Document]:
         "claim": token,
         "pool": {"$literal": request.pool},
         "lease_until": {"$add": ["$$NOW", int(request.lease * 1000)]},
-        "fence": {"$add": ["$fence", 1]},
+        "fence": {"$add": [_number("$fence"), 1]},
+        "attempts": _number("$attempts"),
     }
     if request.starts is not None:
         values |= _starting(request.starts)
     return [{"$set": values}]
+
+
+def _number(field: str) -> Document:
+    """Return the expression of a number, 0 if somebody else left it out or wrote a text: one such job is no reason
+    for the server to refuse the claim of all others."""
+    return {"$cond": [{"$isNumber": field}, field, 0]}
 
 
 def _starting(rules: Mapping[str, Rule]) -> Document:
@@ -241,7 +248,7 @@ def _starting(rules: Mapping[str, Rule]) -> Document:
     allowed = {"$ifNull": ["$max_attempts", _by_type({type: rule.max_attempts for type, rule in rules.items()})]}
     backoff = _by_type({type: rule.backoff for type, rule in rules.items()})
     values: Document = {
-        "attempts": {"$add": ["$attempts", 1]},
+        "attempts": {"$add": [_number("$attempts"), 1]},
         "started_at": "$$NOW",
         "max_attempts": allowed,
         "backoff": {"$cond": [{"$gt": [allowed, 1]}, backoff, "$backoff"]},
