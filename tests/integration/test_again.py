@@ -11,8 +11,10 @@ import pytest
 
 from jobpool import Backoff, Executor, Job, JobManager, Limit, State, WorkerPool, current_job
 from jobpool.errors import InvalidConfiguration, InvalidData, InvalidJob, JobNotFound, StoreUnavailable
-from jobpool.job import Retried
+from jobpool.job import Claim, JobError, Retried
+from jobpool.outcome import Finish, Outcome
 from jobpool.store.again import Again
+from jobpool.store.claiming.claimed import Unknown
 from jobpool.store.pages import Pages
 
 from ..conftest import Jobs, MakeManager
@@ -454,6 +456,40 @@ def test_a_job_that_is_taken_between_look_and_write_is_left_alone(
     monkeypatch.setattr(Again, "_update", then)
     assert MANY[operation](scene.manager) in (0, Retried(failed=0, waiting=0, due=0))
     assert jobs.count_documents(taken) == len(scene.ids)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["pending", "held anew"])
+def test_who_held_a_job_before_its_retry_changes_nothing_of_it(
+    make_manager: MakeManager, jobs: Jobs, held: bool
+) -> None:
+    """Its claim stays on it, so that the repeat of a finish whose reply was lost is recognised."""
+    manager = make_manager()
+    id, store = manager.create("a", 1).id, manager.store
+    transitions, strategy = store.transitions, store.strategy("single")
+
+    def hold() -> Claim:
+        (claim,) = claims_of(strategy.claim(request(1, types=("a",), lease=HOUR)))
+        assert begin(store, claim, max_attempts=2) == {claim}
+        return claim
+
+    old = hold()
+    failure = Finish(old, Outcome(error=JobError("E", "no", "", 1)))
+    assert transitions.finish([failure]) == {old}
+    assert manager.retry(id).state is State.PENDING
+    new = hold() if held else None
+    before = jobs.find_one({"_id": id})
+    assert before is not None
+    assert (before["claim"] == old.token) == (not held)
+    assert transitions.finish([failure]) == {old}, "recognised"
+    transitions.finish([Finish(old, Outcome())])
+    transitions.finish([Finish(old, Outcome(error=failure.outcome.error, retry_after=1.0))])
+    assert begin(store, old) == transitions.extend([old], HOUR) == set()
+    transitions.release([old])
+    transitions.disown([Unknown(old.token, None, 0.0)])
+    assert not transitions.save_checkpoint(old, 1)
+    assert jobs.find_one({"_id": id}) == before
+    if new is not None:
+        assert transitions.finish([Finish(new, Outcome())]) == {new}
 
 
 def test_retrying_does_not_disturb_a_pool_that_runs(make_manager: MakeManager) -> None:
