@@ -63,7 +63,8 @@ class Relating:
                 raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
             job = to_job(document)
             waited_for = set(job.waits_for)
-            after = await self._neighbours([*job.waits_for, *(n for n in job.after if n not in waited_for)][:SHOWN])
+            ended = [one for one in job.after if one not in waited_for]
+            after = await self._neighbours([*job.waits_for, *ended][:SHOWN])
         followers, number = await self._followers(id)
         return job, Relations(
             id=id,

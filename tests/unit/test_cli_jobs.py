@@ -51,8 +51,20 @@ def job(state: str = "pending", **fields: Any) -> Job:
         (job("failed", finished_at=NOW - timedelta(seconds=7)), "7s ago"),
         (job("cancelled", started_at=EARLIER, finished_at=NOW - timedelta(seconds=7)), "7s ago"),
         (job("cancelled", finished_at=NOW + timedelta(seconds=7)), "0s ago"),
+        (job("failed", started_at=NOW, finished_at=EARLIER), "took 0s"),
     ],
-    ids=["due", "later", "waiting", "claimed", "running", "succeeded", "never started", "cancelled", "clocks"],
+    ids=[
+        "due",
+        "later",
+        "waiting",
+        "claimed",
+        "running",
+        "succeeded",
+        "never started",
+        "cancelled",
+        "clocks",
+        "back",
+    ],
 )
 def test_when_is_what_matters_in_its_state(found: Job, expected: str) -> None:
     assert when(found, NOW) == expected

@@ -48,7 +48,12 @@ def when(job: Job, now: datetime) -> str:
         return "-"
     if job.started_at is None or job.state == "cancelled":
         return past(job.finished_at, now)
-    return f"took {duration((job.finished_at - job.started_at).total_seconds())}"
+    return f"took {duration(ran(job.started_at, job.finished_at))}"
+
+
+def ran(began: datetime, ended: datetime) -> float:
+    """Return for how many seconds something ran; another primary may have told when it ended, by another clock."""
+    return max(0.0, (ended - began).total_seconds())
 
 
 def detail(job: Job) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .jobs import progress
+from .jobs import progress, ran
 from .prose import paragraph
 from .screen import fields, table, width, write
 from .words import ago, clean, clean_lines, count, duration, moment, past
@@ -95,8 +95,8 @@ def _times(job: Job, now: datetime) -> Iterator[tuple[str, object]]:
         over = job.lease_until <= now
         yield "lease", f"over since {ago(job.lease_until, now)}" if over else f"ends {_at(job.lease_until, now)}"
     if job.finished_at is not None:
-        ran = "" if job.started_at is None else duration((job.finished_at - job.started_at).total_seconds())
-        yield "ended", f"{_was(job.finished_at, now)}{f', ran {ran}' if ran else ''}"
+        took = "" if job.started_at is None else f", ran {duration(ran(job.started_at, job.finished_at))}"
+        yield "ended", f"{_was(job.finished_at, now)}{took}"
     elif job.state == "running" and job.started_at is not None:
         yield "running for", ago(job.started_at, now)
     yield "deleted", None if job.expire_at is None else _at(job.expire_at, now)
