@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -18,7 +18,7 @@ from .manager.asking import Selected
 from .manager.common import MIB, Common
 from .manager.creating import CREATE_BATCH, JobLike
 from .manager.inspecting import Inspector
-from .manager.overseeing import Overseer
+from .manager.overseeing import Overseer, nobody
 from .manager.reviving import Reviver
 from .manager.room import RAISE
 from .manager.scheduling import AsyncSchedules, put
@@ -296,9 +296,9 @@ class AsyncJobManager(Common[Core]):
             check_seconds(timeout, "timeout", 0.1, 3600)
         return await self.store.examining.examine(self.executors, only=only, skip=skip, timeout=timeout)
 
-    async def stats(self, *, finished: bool = False) -> Stats:
+    async def stats(self, *, finished: bool = False, told: Callable[[int], object] = nobody) -> Stats:
         """Count the jobs, the pools, and what the collection takes; see `JobManager.stats`."""
-        return await Overseer(self).stats(finished=finished)
+        return await Overseer(self).stats(finished=finished, told=told)
 
     async def types(self) -> tuple[TypeOverview, ...]:
         """Return the types that have jobs not done with, or a pool alive, or a pause; see `JobManager.types`."""

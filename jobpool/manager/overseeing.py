@@ -16,7 +16,7 @@ from .base import Base
 MOST = 1000
 
 
-def _nobody(jobs: int) -> None:
+def nobody(jobs: int) -> None:
     """Hear nothing."""
 
 
@@ -29,7 +29,7 @@ class Overseer:
     def __init__(self, manager: Reader) -> None:
         self._manager = manager
 
-    async def stats(self, *, finished: bool, told: Callable[[int], object] = _nobody) -> Stats:
+    async def stats(self, *, finished: bool, told: Callable[[int], object] = nobody) -> Stats:
         """Count everything once."""
         store = self._manager.store
         backlog = await self._backlog()
@@ -77,7 +77,7 @@ class Overseer:
 class Overseeing(Base):
     """Looks at all of it."""
 
-    def stats(self, *, finished: bool = False, told: Callable[[int], object] = _nobody) -> Stats:
+    def stats(self, *, finished: bool = False, told: Callable[[int], object] = nobody) -> Stats:
         """Count the jobs that are not done with, by type, the pools, and what the collection takes.
 
         As long as `backlog` takes: some 0.6 s per million of pending and failed jobs.

@@ -102,7 +102,9 @@ def _named(client: Client, database: str, collection: str) -> Collection[Any]:
     try:
         return client[database][collection]
     except (PyMongoError, TypeError) as error:
-        raise InvalidConfiguration(f"{database!r} and {collection!r} cannot name a collection: {error}") from None
+        names = f"{redact_uri(str(database))!r} and {redact_uri(str(collection))!r}"
+        text = scrub(scrub(str(error), str(database)), str(collection))
+        raise InvalidConfiguration(f"{names} cannot name a collection: {text}") from None
 
 
 def close_client(client: Client) -> None:

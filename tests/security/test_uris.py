@@ -128,3 +128,13 @@ def test_no_module_prints_a_client() -> None:
     lines = [f"{path.name}: {line}" for path in sources for line in path.read_text().splitlines()]
     assert [line for line in lines if any(form in line for form in forms)] == []
     assert any("{jobs.full_name}" in line for line in lines)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_uri_in_place_of_a_database_or_collection_shows_no_secret(odd: str) -> None:
+    with pytest.raises(InvalidConfiguration) as refused:  # no database has a space in its name
+        JobManager(f"{ODD[odd]} ")
+    assert SECRET not in str(refused.value)
+    with pytest.raises(InvalidConfiguration) as refused:
+        JobManager("shop", collection=f"{ODD[odd]}$")
+    assert SECRET not in str(refused.value)

@@ -151,7 +151,7 @@ _RUNNING = (
 def _running(one: RunningJob, id: str) -> tuple[str, ...]:
     share = one.progress.share if one.progress else None
     done = f"{one.progress.done:g}" if one.progress else "-"
-    asked = " (cancelled)" if one.cancel_requested_at else ""
+    asked = " (asked to end)" if one.cancel_requested_at else ""
     return (
         id,
         duration(one.seconds),

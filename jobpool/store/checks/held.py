@@ -62,11 +62,11 @@ async def due(look: Look) -> Sequence[Finding]:
         call = look.connection.driver.call
         count = await call(look.jobs.count_documents, old, hint=CLAIM_INDEX, limit=MOST_DUE)
         if count:
-            jobs = many(count, "job", or_more=count == MOST_DUE)
+            due = many(count, "job", or_more=count == MOST_DUE)
             if not alive:
-                text = f"{jobs} of type {shown(type)} due, and no pool is alive"
+                text = f"{due} of type {shown(type)} due, and no pool is alive"
             else:
-                text = f"{jobs} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')})"
+                text = f"{due} of type {shown(type)} due, and no living pool runs it ({many(len(alive), 'pool')})"
             remedy = "start a pool that has an executor for it; if it was renamed, name the old one in aliases="
             found.append(problem(text, remedy, type=type, count=count))
     found.sort(key=lambda finding: -finding.facts["count"])
