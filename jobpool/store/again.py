@@ -27,13 +27,9 @@ from .creation import revival
 from .documents import Document, to_job
 from .followers import ROUND, Followers, chunks, ids_waited_for
 from .indexes import BY_ID
-from .linking import Linking
+from .linking import LATER, Linking
 from .pages import Pages
 from .queries import Selection
-
-#: Seconds that a page of jobs which wait again leaves those for which it waits to be retried as well, beside
-#: `linking.PATIENCE`.
-LATER = 50
 
 RETRYABLE = (State.FAILED.value, State.PENDING.value)
 FAILED: Document = {"state": State.FAILED.value}

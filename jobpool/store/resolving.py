@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Collection as Several
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bson import ObjectId
 from pymongo import UpdateMany
@@ -33,7 +34,7 @@ from .connection import Connection
 from .documents import Document
 from .followers import GONE, ROUND, Followers, chunks, ids_waited_for
 from .indexes import BY_ID, FOLLOWED_INDEX, WAITING_INDEX
-from .linking import WAITING, Linking
+from .linking import LATER, PATIENCE, WAITING, Linking
 
 logger = bounded_logger_of(__name__)
 
@@ -156,7 +157,11 @@ class Resolving:
     async def _missing(self, children: Sequence[str]) -> list[str]:
         """Return the ids of jobs that these wait for and that are not there; see that all others are followed."""
         with self._connection.call("resolve", what="looking for what jobs wait for"):
-            cursor = self._jobs.find({"_id": {"$in": list(children)}, **WAITING}, {"waits_for": 1})
+            now = await self._connection.now()
+            # By others, or by `complete_old`: what such a job waits for may be about to be retried.
+            soon = {"$gt": now - timedelta(seconds=PATIENCE), "$lte": now + timedelta(seconds=LATER + PATIENCE)}
+            those: Document = {"_id": {"$in": list(children)}, **WAITING, "linking": {"$not": soon}}
+            cursor = self._jobs.find(those, {"waits_for": 1})
             waiting = await self._call(cursor.to_list)
         missing = []
         for some in chunks(dict.fromkeys(id for child in waiting for id in ids_waited_for(child)), ROUND):

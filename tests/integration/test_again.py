@@ -341,6 +341,24 @@ def test_who_waits_again_is_linked_when_the_last_is_retried(family: JobManager, 
     assert family.get("b").state is State.PENDING
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_a_sweep_leaves_time_to_retry_what_is_waited_for(family: JobManager, many: bool) -> None:
+    from jobpool.store.driver import run
+
+    async def sweep() -> None:
+        async for _ in family.store.resolving.sweep():
+            pass
+
+    family.retry_many(ids=["b"]) if many else family.retry("b")
+    run(sweep())
+    resolve(family)
+    assert family.get("b").state is State.WAITING
+    family.retry("d")
+    family.run()
+    resolve(family)
+    assert family.get("b").state is State.PENDING
+
+
 def test_who_is_retried_alone_fails_again_after_a_while(family: JobManager, jobs: Jobs) -> None:
     from jobpool.store.driver import run
 
