@@ -33,12 +33,13 @@ DANGEROUS = {
 CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "loads", "literal_eval", "execfile"}
 #: Imports by name: of the user's own MODULE:MANAGER, of our command modules and of our benchmarks.
 IMPORTS_BY_NAME = {
-    *("cli/__init__.py", "cli/worker.py", "cli/bench.py"),
+    *("cli/options/loading.py", "cli/parser.py", "cli/bench.py"),
     *("bench/child.py", "bench/plots.py", "bench/running.py"),
 }
 #: An isolated executor and its pool, two processes of one program, hand each other what they pickled themselves.
 PICKLES = {"isolation.py", "child/serving.py", "child/failing.py", "pool/children.py", "pool/answers.py"}
-HARMLESS = {("re", "compile"), ("json", "loads"), ("platform", "system")}
+#: Of extended JSON come values that BSON has, and no others.
+HARMLESS = {("re", "compile"), ("json", "loads"), ("json_util", "loads"), ("platform", "system")}
 
 
 def found_in(source: str) -> set[str]:
