@@ -33,17 +33,24 @@ def waiting(situation: Situation) -> Iterator[Reason]:
         return
     yield _waits(situation, ids)
     if (since := situation.instant("linking")) is not None:
-        age = situation.since(since)
-        yield Reason(
-            "linking",
-            f"its link with the jobs that it waits for has been in the making for {duration(age)}",
-            f"it takes milliseconds; if its creator died there, pools finish it after {duration(LINKED_AFTER)}"
-            + ("" if situation.alive else ", and none is alive: start one"),
-            {"since": since, "seconds": age, "pools_alive": len(situation.alive)},
-        )
+        yield _linking(situation, since)
     for later in (not_due(situation), paused(situation), nobody(situation), expires(situation)):
         if later is not None:
             yield later
+
+
+def _linking(situation: Situation, since: datetime) -> Reason:
+    age = situation.since(since)
+    if age < 0:  # what failed of others is retried with a link to be made later
+        text = f"it was retried, and waits {duration(-age)} more for jobs it failed of to be retried as well"
+        remedy = "retry those too; if they have failed by then, so does it"
+    else:
+        text = f"its link with the jobs that it waits for has been in the making for {duration(age)}"
+        remedy = (
+            f"it takes milliseconds; if its creator died there, pools finish it after {duration(LINKED_AFTER)}"
+        )
+    remedy += "" if situation.alive else "; no pool is alive to do so: start one"
+    return Reason("linking", text, remedy, {"since": since, "seconds": age, "pools_alive": len(situation.alive)})
 
 
 def _waits(situation: Situation, ids: list[str]) -> Reason:

@@ -547,6 +547,9 @@ def test_ends_that_have_not_been_told() -> None:
 
 
 def test_what_holds_a_waiting_job_up_later_comes_later() -> None:
+    retried = explained(job(state="waiting", waits_for=["b"], linking=ago(-40)), MAIL).of("linking")
+    assert retried is not None
+    assert retried.text.startswith("it was retried, and waits 40s more for jobs it failed of")
     document = job(state="waiting", waits_for=["b"], linking=ago(3), run_at=ago(-60))
     why = explained(document, paused=Paused(types={"mail": Pause(ago(5))}), others=(Other("b", "running"),))
     assert [reason.code for reason in why.reasons] == ["waits_for", "linking", "not_due", "paused", "no_executor"]
