@@ -115,7 +115,7 @@ def test_a_client_of_the_other_kind_is_refused() -> None:
 
 
 def methods(kind: type[object]) -> list[str]:
-    return [name for name, value in vars(kind).items() if inspect.isfunction(value) and not name.startswith("_")]
+    return [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", methods(AsyncJobManager))
