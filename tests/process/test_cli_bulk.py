@@ -385,3 +385,14 @@ def test_what_was_broken_off_goes_on_and_nothing_is_changed_twice(cli: Cli, larg
     assert (answer.code, found["complete"], found["changed"]) == (0, True, found["matched"])
     assert found["changed"] <= MANY - done, "the server may have gone on with what it was told last"
     assert large.count_documents({"state": "pending", "attempts": 1, "max_attempts": 2}) == MANY
+
+
+def test_a_server_that_refuses_in_the_middle_is_told_with_how_far_it_came(
+    here: Here, manager: JobManager, jobs: Jobs
+) -> None:
+    manager.create_many({"type": "mail", "data": n} for n in range(3))
+    jobs.database.command("collMod", jobs.name, validator={"never": {"$exists": True}})
+    answer = here("cancel", "--type", "mail", "--yes")
+    assert answer.code == 1
+    assert "jobpool: 0 of 3 jobs are done with, and perhaps some of the next 3; " in answer.err
+    assert manager.count(type="mail", state="pending") == 3

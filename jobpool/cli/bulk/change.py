@@ -117,7 +117,7 @@ def _change(
     manager: JobManager, operation: Operation, found: Found, states: Sequence[str] | None, result: Result
 ) -> int:
     """Change the jobs page by page; return the exit code if that was broken off."""
-    from ...errors import StoreUnavailable
+    from ...errors import StoreError, StoreUnavailable
 
     done = 0
     try:
@@ -131,8 +131,9 @@ def _change(
                 progress.advance(len(page))
     except KeyboardInterrupt:
         return _broken_off(operation, result, done, "interrupted", INTERRUPTED)
-    except StoreUnavailable as error:
-        return _broken_off(operation, result, done, str(error), UNREACHABLE)
+    except StoreError as error:
+        code = UNREACHABLE if isinstance(error, StoreUnavailable) else FAILED
+        return _broken_off(operation, result, done, str(error), code)
     return OK
 
 
@@ -140,7 +141,7 @@ def _broken_off(operation: Operation, result: Result, done: int, why: str, code:
     result.complete = False
     say(f"jobpool: {why}")
     some = min(PAGE, result.matched - done)
-    doubt = f", and perhaps some of the next {count(some)}" if code == UNREACHABLE else ""
+    doubt = f", and perhaps some of the next {count(some)}" if code != INTERRUPTED else ""
     say(f"jobpool: {count(done)} of {jobs(result.matched)} are done with{doubt}; {operation.again}")
     return code
 
