@@ -90,7 +90,7 @@ def deployment(make_manager: MakeManager, jobs: Jobs) -> JobManager:
 
 def only(checkup: Checkup, check: str, level: str) -> Finding:
     """Return the one finding that is not well, which has to be this."""
-    assert bad(checkup) == [(check, level)]
+    assert bad(checkup) == [(check, level)], bad(checkup)
     (found,) = (one for one in checkup.of(level) if one.check == check)
     assert found.text
     assert found.remedy

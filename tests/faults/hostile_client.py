@@ -22,7 +22,7 @@ _PURPOSES = {
     ("report", "bulk_write"): "report",
     ("asked_to_end", "find"): "ask",
     ("_read", "find"): "confirm",
-    ("reap", "find"): "look for expired",
+    ("expired", "find"): "look for expired",
     ("_statements", "update_many"): "reap",
     ("ensure_indexes", "list_indexes"): "read the indexes",
     ("ensure_indexes", "create_indexes"): "create the indexes",

@@ -133,7 +133,7 @@ def test_f35_the_suite_is_green_on_the_newest_python_at_hand(
     newest = newest_python()
     if newest is None:
         pytest.skip("there is no other Python from 3.11 on here")
-    python = environment_with(newest, tmp_path / "venv", f"{wheel}[cron]", *TEST_TOOLS)
+    python = environment_with(newest, tmp_path / "venv", f"{wheel}[cli,cron]", *TEST_TOOLS)
     version = succeed([python, "-c", "import sys; print(sys.version.split()[0])"]).strip()
     life = succeed(
         [python, "-W", "error", "-c", LIFE], JOBPOOL_URI=server.uri, TEST_DATABASE=database, TEST_NUMBER="5"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -40,16 +40,16 @@ def test_a_pending_job_that_no_claim_finds(
 @pytest.mark.parametrize(
     ("what", "document", "level"),
     [
-        ("state", job("1", state="paused"), "problem"),
-        ("type", job("1", state="waiting", type=7), "problem"),
-        ("created_at", job("1", without=["created_at"]), "problem"),
-        ("attempts", job("1", attempts=None), "problem"),
-        ("fence", job("1", without=["fence"]), "problem"),
-        ("data", job("1", without=["data"]), "problem"),
-        ("unheld", job("1", state="running", claim="x"), "problem"),
-        ("unheld", held("1", without=["claim"]), "problem"),
-        ("finished_at", job("1", state="failed"), "warning"),
-        ("schema", job("1", schema=SCHEMA + 1), "warning"),
+        ("state", lambda: job("1", state="paused"), "problem"),
+        ("type", lambda: job("1", state="waiting", type=7), "problem"),
+        ("created_at", lambda: job("1", without=["created_at"]), "problem"),
+        ("attempts", lambda: job("1", attempts=None), "problem"),
+        ("fence", lambda: job("1", without=["fence"]), "problem"),
+        ("data", lambda: job("1", without=["data"]), "problem"),
+        ("unheld", lambda: job("1", state="running", claim="x"), "problem"),
+        ("unheld", lambda: held("1", without=["claim"]), "problem"),
+        ("finished_at", lambda: job("1", state="failed"), "warning"),
+        ("schema", lambda: job("1", schema=SCHEMA + 1), "warning"),
     ],
     ids=[
         "state",
@@ -65,9 +65,9 @@ def test_a_pending_job_that_no_claim_finds(
     ],
 )
 def test_a_job_that_is_not_as_jobs_are(
-    manager: JobManager, jobs: Jobs, what: str, document: dict[str, Any], level: str
+    manager: JobManager, jobs: Jobs, what: str, document: Callable[[], dict[str, Any]], level: str
 ) -> None:
-    jobs.insert_one(document)
+    jobs.insert_one(document())  # made now: its lease is to last
     found = only(manager.check(), "documents.shape", level)
     assert found.facts["what"] == what
     assert found.facts["whole"]
