@@ -65,7 +65,7 @@ def _question(steered: Steered) -> str:
     if steered.backlog is None:
         return f"Pause every type? How many jobs would wait is not known: {steered.unknown}."
     total = steered.backlog.total
-    return f"Pause every type? It would hold {jobs(total.due)} due now; {count(total.running)} running go on."
+    return f"Pause every type? It would hold {jobs(total.due)} due now; {_going_on(total.running)}."
 
 
 def _tell(types: list[str], steered: Steered) -> None:
@@ -74,7 +74,7 @@ def _tell(types: list[str], steered: Steered) -> None:
         return
     meant = [one for one in types_in(steered) if not types or one.type in types or one.alias_of in types]
     due, running = sum(one.due for one in meant), sum(one.running for one in meant)
-    say(f"paused: holds {jobs(due)} due now, and what comes; {count(running)} running go on")
+    say(f"paused: holds {jobs(due)} due now, and what comes; {_going_on(running)}")
 
 
 def _warn(types: list[str], steered: Steered) -> None:
@@ -93,3 +93,7 @@ def _warn(types: list[str], steered: Steered) -> None:
 def _typed(type: str) -> str:
     """Return a type as a shell has to be given it."""
     return f"{'-- ' if type.startswith('-') else ''}{shlex.quote(clean(type))}"
+
+
+def _going_on(running: int) -> str:
+    return f"{count(running)} running go{'es' if running == 1 else ''} on"
