@@ -247,10 +247,13 @@ def test_each_attempt_is_heard_of_in_order(make_manager: MakeManager, run: Calla
         assert mine.of(ids[type]) == [
             *(("claimed",), ("enters", 1), ("sees", error), ("leaves",), ("finished", "failed")),
         ]
-    assert mine.of(ids["retry"]) == [
-        *(("claimed",), ("enters", 1), ("sees", "LookupError"), ("leaves",), ("finished", "retried")),
-        *(("claimed",), ("enters", 2), ("sees", "LookupError"), ("leaves",), ("finished", "failed")),
+    # A pool may claim it again before those who recorded the first attempt have come to tell of it.
+    notes = mine.of(ids["retry"])
+    assert [note for note in notes if note[0] != "finished"] == [
+        *(("claimed",), ("enters", 1), ("sees", "LookupError"), ("leaves",)),
+        *(("claimed",), ("enters", 2), ("sees", "LookupError"), ("leaves",)),
     ]
+    assert [note for note in notes if note[0] == "finished"] == [("finished", "retried"), ("finished", "failed")]
 
 
 def test_executing_is_on_the_thread_of_the_executor(make_manager: MakeManager) -> None:

@@ -40,9 +40,9 @@ CHANGES: Changes = {
     "job:jobpool_job_wait_slow:ratio_rate1h": {'le="30.0"': 'le="0.5"'},
     "job:jobpool_job_wait_slow:ratio_rate6h": {'le="30.0"': 'le="0.5"'},
     "JobpoolBacklogTooOld": {"> 300": "> 5"},
-    "JobpoolFetcherStalled": {"> 60": "> 5"},  # a pool asks every second, and a scrape is up to one second old
+    "JobpoolFetcherStalled": {"> 60": "> 10"},  # a pool asks every second, unless the machine is too busy for that
     "JobpoolSaturated": {"> 30": "> 1"},
-    "JobpoolBacklogViewStale": {"> 300": "> 5"},
+    "JobpoolBacklogViewStale": {"> 300": "> 15"},  # it counts every second, with the same proviso
 }
 #: Long for jobs of milliseconds, so that a busy machine costs none of them.
 LEASE = 3.0
