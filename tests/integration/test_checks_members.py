@@ -110,13 +110,16 @@ def test_a_user_of_one_member_is_told_of_the_others(members: WithArbiter) -> Non
         manager = JobManager("checks", client=client)
         (found,) = manager.check(only=["topology.reachable"]).findings
         assert found.facts == {"direct": True}
+        until(lambda: len(manager.check(only=["topology.majority"]).warnings) == 1, "the members to be up")
         (found,) = manager.check(only=["topology.majority"]).warnings
         assert found.facts["arbiters"] == 1
 
 
 def test_a_user_of_a_secondary_is_told_that_nothing_can_be_written_there(members: WithArbiter) -> None:
     with MongoClient[Any](f"mongodb://{members.nodes[1].host}/?directConnection=true") as client:
-        (found,) = JobManager("checks", client=client).check(only=["topology.reachable"]).problems
+        manager = JobManager("checks", client=client)
+        until(lambda: manager.check(only=["topology.reachable"]).problems, "the primary to be known there")
+        (found,) = manager.check(only=["topology.reachable"]).problems
         assert found.facts == {"direct": True, "primary": members.nodes[0].host}
         assert "directConnection" in (found.remedy or "")
 
