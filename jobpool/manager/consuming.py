@@ -29,7 +29,7 @@ class Consuming(Looking):
         return register
 
     def run(self, *types: str) -> Job | None:
-        """Run one due job in the calling thread and return it finished; None if none is due.
+        """Run one due job in the calling thread and return it finished; None if none was due when it was called.
 
         Whoever asks for it gets it: neither a pause nor a limit holds it back. A
         job that has a key takes up a place of its limits while it runs.
@@ -51,6 +51,8 @@ class Consuming(Looking):
 
     def run_all(self, *types: str) -> int:
         """Run due jobs in the calling thread until none is due; return how many attempts ran.
+
+        What was due when it was called, by the server's time, is found, whoever created it.
 
         A pause does not hold it back, but limits do, together with all pools: it
         does not wait for a place or for the time that a rate asks for, and leaves such jobs pending.

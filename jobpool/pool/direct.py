@@ -87,9 +87,7 @@ class DirectRuns:
         self._host.executors.check_isolated(types)
         self._host.tracing.look()
         self._keep_house()
-        jobs = self._hold(claim)
-        if not jobs and resolve_all(self._host.store):  # there may be no pool that does
-            jobs = self._hold(claim)
+        jobs = self._hold(claim) or self._look_again(claim)
         if not jobs:
             return None
         held = jobs[0]
@@ -99,6 +97,17 @@ class DirectRuns:
         finally:
             self._drop(held)
         return held
+
+    def _look_again(self, claim: Callable[[], Claimed]) -> list[Held]:
+        """Claim once more before it is said that nothing is due, so that all that was due at the call is found.
+
+        There may be no pool that lets go of what waits for others, and by our
+        estimate of the server's time, which is behind it by a reply's way, what
+        somebody else created a moment ago is not due yet: it is asked anew.
+        """
+        resolve_all(self._host.store)
+        self._host.store.clock.forget()
+        return self._hold(claim)
 
     def _hold(self, claim: Callable[[], Claimed]) -> list[Held]:
         """Claim until it is a job, or nothing: what somebody else wrote that is none stays to its lease."""

@@ -119,11 +119,9 @@ async def _next_of(pages: AsyncIterator[int]) -> int | None:
 
 
 def resolve_all(store: Store) -> bool:
-    """Pass on all there is now, for those who run jobs without a pool; return whether that changed a job."""
+    """Pass on all there is now; return whether that changed a job, which may not be due yet by `ServerClock`."""
     changed, kept = 0, set[str]()
     while (resolved := run(store.resolving.resolve(kept, paced=False))).ended:
         changed += resolved.changed
         kept |= resolved.kept  # those who wait cannot be told, or came a moment ago
-    if changed:
-        store.clock.forget()  # by its estimate those who wait no more might not be due yet
     return changed > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +28,21 @@ def test_run_returns_none_when_nothing_is_due(make_manager: MakeManager) -> None
     manager = make_manager(executors={"a": print})
     manager.create("a", 1, delay=60)
     assert manager.run() is None
+
+
+@pytest.mark.parametrize("run", ["run", "run_all"])
+@pytest.mark.parametrize("change", ["create", "retry"])
+def test_what_another_manager_made_due_a_moment_ago_is_found(
+    make_manager: MakeManager, change: str, run: str
+) -> None:
+    """Its idea of the server's time may be behind that of the other: by more than what passed since."""
+    other, manager = make_manager(), make_manager(executors={"a": len})
+    if change == "retry":
+        other.create("a", None, id="one")
+        assert manager.run().state == "failed"  # type: ignore[union-attr]
+    manager.store.clock.learn(other.store.clock.now() - timedelta(seconds=5))
+    other.retry("one") if change == "retry" else other.create("a", None)
+    assert getattr(manager, run)(), "it was due when this was called"
 
 
 def test_run_all_runs_until_none_is_due(make_manager: MakeManager) -> None:
