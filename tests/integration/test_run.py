@@ -40,6 +40,7 @@ def test_what_another_manager_made_due_a_moment_ago_is_found(
     if change == "retry":
         other.create("a", None, id="one")
         assert manager.run().state == "failed"  # type: ignore[union-attr]
+    manager.store.ready()  # which asks for the time
     manager.store.clock.learn(other.store.clock.now() - timedelta(seconds=5))
     other.retry("one") if change == "retry" else other.create("a", None)
     assert getattr(manager, run)(), "it was due when this was called"
