@@ -1,10 +1,15 @@
-"""Durations and instants in words."""
+"""Numbers, durations and instants in words."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 _UNITS = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def several(number: int, what: str) -> str:
+    """Return ``1 job`` or ``1,234 jobs``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

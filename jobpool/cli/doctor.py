@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from . import FAILED, OK
 from .options import place
 from .terminal import jsons
-from .terminal.prose import WIDEST, paragraph
-from .terminal.screen import STYLES, console, table, width, write
-from .terminal.words import clean, count, duration
+from .terminal.prose import paragraph
+from .terminal.screen import STYLES, table, write
+from .terminal.words import count, duration, several
 
 if TYPE_CHECKING:
     from ..checkup import Checkup, Finding
@@ -118,36 +117,14 @@ def _advise(remedy: str | None) -> None:
 
 
 def _line(level: str, text: str, hanging: int = 0) -> None:
-    """Write a line that begins with its level, in the colour of that; `hanging` is how far in its others begin."""
-    head, text = f"{level:<{_WIDTH}}  ", clean(text)
-    room = width()
-    if room is not None:
-        text = textwrap.fill(
-            text,
-            max(40, min(room, WIDEST)),
-            initial_indent=" " * len(head),
-            subsequent_indent=" " * (len(head) + hanging),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )[len(head) :]
-    terminal = console()
-    if terminal is None:
-        write(f"{head}{text}")
-        return
-    from rich.text import Text
-
-    terminal.print(Text.assemble((head, STYLES.get(level, "")), text), soft_wrap=True)
+    """Write a line that begins with its level, in the colour of that."""
+    paragraph(text, indent=f"{level:<{_WIDTH}}  ", style=STYLES.get(level, ""), hanging=hanging)
 
 
 def _summary(checkup: Checkup) -> str:
     """Return the last line: what was found in how long."""
-    parts = [_many(len(checkup.problems), "problem"), _many(len(checkup.warnings), "warning")]
+    parts = [several(len(checkup.problems), "problem"), several(len(checkup.warnings), "warning")]
     if skipped := len(checkup.of("skipped")):
         parts.append(f"{count(skipped)} skipped")
-    return (
-        f"{', '.join(parts)}; {_many(checkup.checks, 'check')} of {checkup.collection} in {duration(checkup.took)}"
-    )
-
-
-def _many(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+    looked = f"{several(checkup.checks, 'check')} of {checkup.collection} in {duration(checkup.took)}"
+    return f"{', '.join(parts)}; {looked}"

@@ -10,7 +10,7 @@ from ..errors import InvalidJob, QueueFull
 from .options.documents import Line, Source
 from .terminal.progress import Progress
 from .terminal.screen import say
-from .terminal.words import clean, count, jobs
+from .terminal.words import clean, count, jobs, several
 
 if TYPE_CHECKING:
     from ..manager import JobManager
@@ -51,7 +51,7 @@ class Outcome:
         if self.dropped:
             parts.append(f"{count(self.dropped)} left out for want of room")
         if self.skipped:
-            parts.append(f"{count(self.skipped)} bad line{'' if self.skipped == 1 else 's'} skipped")
+            parts.append(f"{several(self.skipped, 'bad line')} skipped")
         return ", ".join(parts)
 
 

@@ -11,7 +11,7 @@ from .terminal import facts, jsons
 from .terminal.counting import counting
 from .terminal.progress import Progress
 from .terminal.screen import Column, fields, say, table, write
-from .terminal.words import count, duration, moment, rate
+from .terminal.words import count, duration, moment, rate, several
 
 if TYPE_CHECKING:
     from ..manager import JobManager
@@ -107,7 +107,7 @@ def _suggested(stats: Stats) -> str:
     number = stats.suggested_pools
     unknown = any(part.due and part.run_seconds is None and not part.paused for part in stats.types.values())
     guess = "; types that nobody alive has run count a thread per job" if unknown else ""
-    return f"{count(number)} pool{'' if number == 1 else 's'} to work off what is due within a minute{guess}"
+    return f"{several(number, 'pool')} to work off what is due within a minute{guess}"
 
 
 def _size(size: Size) -> str:

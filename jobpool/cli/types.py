@@ -10,7 +10,7 @@ from .options import place
 from .terminal import facts, jsons
 from .terminal.counting import counting
 from .terminal.screen import Column, say, table, write
-from .terminal.words import count, duration, jobs, rate
+from .terminal.words import count, duration, jobs, rate, several
 
 if TYPE_CHECKING:
     from ..overview import TypeOverview
@@ -64,7 +64,7 @@ def _tell_of_stranded(types: list[TypeOverview]) -> None:
     if types:
         names = ", ".join(repr(one.type) for one in types[:3]) + (", ..." if len(types) > 3 else "")
         due = sum(one.due for one in types)
-        say(f"jobpool: {jobs(due)} due that no pool alive runs, of {facts.types(len(types))}: {names}")
+        say(f"jobpool: {jobs(due)} due that no pool alive runs, of {several(len(types), 'type')}: {names}")
 
 
 def _row(one: TypeOverview) -> tuple[str, ...]:

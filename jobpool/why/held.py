@@ -8,10 +8,10 @@ from typing import Any
 
 from ..backlog import AlivePool
 from ..names import LISTED, shown
-from ..phrases import duration, moment
+from ..phrases import duration, moment, several
 from .answer import Reason
 from .ended import argument, attempt_of, expires
-from .phrasing import past, place, pool_facts, several
+from .phrasing import past, place, pool_facts
 from .pools import longest_running, running_in
 from .situation import Situation, finite
 

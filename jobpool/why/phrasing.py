@@ -19,11 +19,6 @@ BEGINNING = len("v1:") + 12
 MOST = 10
 
 
-def several(number: int, what: str) -> str:
-    """Return ``1 job`` or ``1,234 jobs``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def brief(text: str, most: int) -> str:
     """Return a foreign text in one line, cut, what cannot be printed escaped."""
     line = " ".join(text.split())

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..backlog import AlivePool
 from ..names import LISTED, shown
-from ..phrases import duration
+from ..phrases import duration, several
 from .answer import Reason
-from .phrasing import MOST, holder_facts, names, of_job, place, pool_facts, several
+from .phrasing import MOST, holder_facts, names, of_job, place, pool_facts
 from .situation import Holding, Situation
 
 #: Seconds after which a due job that nothing holds up should have been taken: pools look once a second if nobody

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..job import FINAL
-from ..phrases import duration, moment
+from ..phrases import duration, moment, several
 from .answer import Reason
 from .ended import argument, expires
 from .pending import not_due, paused
-from .phrasing import MOST, brief, of_job, several
+from .phrasing import MOST, brief, of_job
 from .pools import nobody
 from .situation import Other, Situation
 

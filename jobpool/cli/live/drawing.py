@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..terminal import facts
 from ..terminal.screen import plain_rows
-from ..terminal.words import cells, clean, count, duration, rate
+from ..terminal.words import cells, clean, count, duration, rate, several
 from .rows import Section, sections
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def header(frame: Frame, width: int, *, words: bool = False, now: datetime | Non
         parts.append(f"{frame.members} members")
     lines = flowed(parts, width)
     load = [
-        f"{count(frame.pools_alive)} pool{'' if frame.pools_alive == 1 else 's'}",
+        several(frame.pools_alive, "pool"),
         f"{count(frame.busy)} of {count(frame.threads)} threads busy",
         f"{count(frame.documents)} jobs {_signed(frame.rates.growth)}".removesuffix(" -"),
     ]

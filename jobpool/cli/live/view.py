@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..signals import Interrupts
 from ..terminal.screen import rich_table
-from ..terminal.words import clean
+from ..terminal.words import clean, several
 from .drawing import HELP, fitted, flowed, header
 from .keys import Keys
 from .rows import ORDERS, sections
@@ -110,7 +110,7 @@ class View:
 
         state = [
             f"sorted by {self._orders[0]}",
-            f"{left_out} more row{'' if left_out == 1 else 's'}" if left_out else "",
+            several(left_out, "more row") if left_out else "",
         ]
         if self._looker.frozen:
             state.insert(0, "FROZEN")

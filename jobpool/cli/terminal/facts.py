@@ -56,11 +56,6 @@ def pool_state(pool: AlivePool) -> str:
     return (pool.state or "alive") if pool.alive else "dead"
 
 
-def types(number: int) -> str:
-    """Return ``1 type`` or ``3 types``."""
-    return f"{count(number)} type{'' if number == 1 else 's'}"
-
-
 def mean(seconds: float | None) -> str:
     """Return a mean run time; ``-`` if nobody knows."""
     return "-" if seconds is None else "<1ms" if seconds < 0.001 else duration(seconds)

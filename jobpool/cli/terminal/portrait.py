@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .jobs import progress, ran
 from .prose import paragraph
 from .screen import fields, table, width, write
-from .words import ago, clean, clean_lines, count, duration, moment, past
+from .words import ago, clean, clean_lines, count, duration, jobs, moment, past
 
 if TYPE_CHECKING:
     from ...backlog import AlivePool
@@ -116,10 +116,10 @@ def _neighbours(job: Job, relations: Relations) -> None:
     if job.after:
         ends = "and runs also if they fail" if job.on_failure == "run" else "and fails if one of them does"
         left = f", {count(len(job.waits_for))} of them not yet ended" if job.state == "waiting" else ""
-        _heading(f"created to run after {_jobs(len(job.after))}{left}, {ends}")
+        _heading(f"created to run after {jobs(len(job.after))}{left}, {ends}")
         _list(relations.after, len(job.after))
     if relations.followers:
-        _heading(f"{_jobs(relations.follower_count)} wait{'s' if relations.follower_count == 1 else ''} for it")
+        _heading(f"{jobs(relations.follower_count)} wait{'s' if relations.follower_count == 1 else ''} for it")
         _list(relations.followers, relations.follower_count)
 
 
@@ -196,7 +196,3 @@ def _write_cut(lines: Iterable[str], *, full: bool) -> None:
 def _heading(text: str) -> None:
     write()
     paragraph(f"{text}:", bold=True)
-
-
-def _jobs(number: int) -> str:
-    return f"{count(number)} job{'' if number == 1 else 's'}"

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 
-from .screen import console, write
+from .screen import console, width, write
 from .words import clean
 
-#: Lines of prose are no longer than this, however wide the terminal is.
-WIDEST = 100
+#: Lines of prose are no longer than the first, however wide the terminal is, and no shorter than the second.
+WIDEST, NARROWEST = 100, 20
 
 
-def paragraph(text: str, *, indent: str = "", bold: bool = False) -> None:
-    """Write a sentence to stdout, which may hold foreign texts; its lines after the first begin as far in."""
-    line = clean(text)
-    if not sys.stdout.isatty():
-        write(f"{indent}{line}")
-        return
-    width = max(20, min(shutil.get_terminal_size().columns, WIDEST))
-    wrapped = textwrap.fill(
-        line,
-        width,
-        initial_indent=indent,
-        subsequent_indent=" " * len(indent),
-        break_on_hyphens=False,
-        break_long_words=False,  # an id is to be copied
-    )
+def paragraph(text: str, *, indent: str = "", style: str = "", hanging: int = 0, bold: bool = False) -> None:
+    """Write a sentence to stdout, which may hold foreign texts; its lines after the first begin as far in.
+
+    Args:
+        indent: What stands before it, in that `style`.
+        hanging: How much further in its lines after the first begin.
+    """
+    line, room = clean(text), width()
+    if room is not None:
+        line = textwrap.fill(
+            line,
+            max(NARROWEST, min(room, WIDEST)),
+            initial_indent=" " * len(indent),
+            subsequent_indent=" " * (len(indent) + hanging),
+            break_on_hyphens=False,
+            break_long_words=False,  # an id is to be copied
+        )[len(indent) :]
     terminal = console()
     if terminal is None:
-        write(wrapped)
-    else:
-        terminal.print(wrapped, style="bold" if bold else "", soft_wrap=True)
+        write(f"{indent}{line}")
+        return
+    from rich.text import Text
+
+    terminal.print(Text.assemble((indent, style), (line, "bold" if bold else "")), soft_wrap=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ...phrases import duration as duration
 from ...phrases import moment as moment
+from ...phrases import several as several
 
 #: What a terminal might obey: a stored text must not move the cursor or change the title of a window.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -72,4 +73,4 @@ def rate(per_second: float) -> str:
 
 def jobs(number: int) -> str:
     """Return ``1 job`` or ``1,234 jobs``."""
-    return f"{number:,} job{'' if number == 1 else 's'}"
+    return several(number, "job")

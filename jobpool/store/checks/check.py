@@ -13,6 +13,7 @@ from pymongo.errors import OperationFailure
 from ...checkup import LEVELS, OK, PROBLEM, SKIPPED, WARNING, Finding
 from ...executors import Executors
 from ...names import shown
+from ...phrases import several
 from ..connection import Connection
 from ..documents import Document
 
@@ -199,7 +200,7 @@ def _plain(value: Any) -> Any:
 
 def many(number: int, what: str, *, or_more: bool = False) -> str:
     """Return ``1 job`` or ``1,234 jobs``, or that many ``or more``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}{' or more' if or_more else ''}"
+    return several(number, what) + (" or more" if or_more else "")
 
 
 def refused(error: BaseException) -> bool:
