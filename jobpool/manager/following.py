@@ -10,9 +10,10 @@ from ..changes import Change
 from ..errors import InvalidConfiguration, PoolStateError
 from ..job import State
 from ..names import check_int, check_seconds
-from ..store import Store
+from ..store.core import Core
 from ..store.driver import run
 from ..store.queries import Selection
+from .asking import Reader
 from .base import Base
 
 #: Ids that are followed by name: the server compares each change with all of them.
@@ -21,7 +22,80 @@ MOST_IDS = 10_000
 MOST_LAST = 10_000
 
 
-class Changes:
+class Followed:
+    """What `Changes` and its twin for event loops have in common: their operations, as coroutines.
+
+    Threads: one; with an awaited driver one task at a time.
+    """
+
+    def __init__(
+        self,
+        store: Core,
+        selection: Selection,
+        *,
+        data: bool,
+        progress: bool,
+        max_await: float,
+    ) -> None:
+        check_seconds(max_await, "max_await", 0.01, 60)
+        _check_ids(selection.named)
+        self._contact = store.contact
+        self._types = _wanted(selection.types)
+        self._states = _wanted(selection.states)
+        self._ready: deque[Change] = deque()
+        self._begun = self._closed = False
+        self._following = store.follow(selection.named, data=data, progress=progress, max_await=max_await)
+
+    @property
+    def behind(self) -> float:
+        """How many seconds this is behind what happens; 0 if it is up to date. Nothing is asked."""
+        return self._following.behind
+
+    async def _begin(self) -> None:
+        """Watch from now on, if it does not yet."""
+        if self._closed:
+            raise PoolStateError("these changes are closed; manager.changes() begins anew")
+        if not self._begun:
+            await self._contact.require_replicated("watching jobs change")
+            await self._following.open()
+            self._begun = True
+
+    async def _read(self) -> list[Change]:
+        await self._begin()
+        if self._ready:
+            found = list(self._ready)
+            self._ready.clear()
+            return found
+        return [change for change in await self._following.read() if self._means(change)]
+
+    async def _next(self) -> Change | None:
+        """Wait for the next change and return it; None if it is closed."""
+        while not (self._closed or self._ready):
+            self._ready.extend(await self._read())
+        return None if self._closed else self._ready.popleft()
+
+    async def _drop(self) -> int:
+        await self._begin()
+        left = len(self._ready)
+        self._ready.clear()
+        return left + await self._following.drop()
+
+    async def _skip(self) -> None:
+        await self._begin()
+        self._ready.clear()
+        await self._following.skip()
+
+    async def _close(self) -> None:
+        self._closed = True
+        await self._following.close()
+
+    def _means(self, change: Change) -> bool:
+        return (self._types is None or change.type in self._types) and (
+            self._states is None or change.state in self._states
+        )
+
+
+class Changes(Followed):
     """An iterator over the changes of jobs, each once, in their order, that waits for the next one.
 
     It follows a change stream, and goes on behind the last change it gave after a call that raised
@@ -33,22 +107,6 @@ class Changes:
     Threads: one.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        selection: Selection,
-        *,
-        data: bool,
-        progress: bool,
-        max_await: float,
-    ) -> None:
-        self._types = _wanted(selection.types)
-        self._states = _wanted(selection.states)
-        self._ready: deque[Change] = deque()
-        self._closed = False
-        self._following = store.follow(selection.named, data=data, progress=progress, max_await=max_await)
-        self._following.open()
-
     def read(self) -> list[Change]:
         """Return the changes that are there; none if none came within some `max_await` seconds.
 
@@ -58,55 +116,29 @@ class Changes:
             StoreRefused: The server has forgotten where this was, or does not let this user watch.
             PoolStateError: It is closed.
         """
-        self._check_open()
-        if self._ready:
-            found = list(self._ready)
-            self._ready.clear()
-            return found
-        return [change for change in self._following.read() if self._means(change)]
-
-    @property
-    def behind(self) -> float:
-        """How many seconds this is behind what happens; 0 if it is up to date."""
-        return self._following.behind
+        return run(self._read())
 
     def drop(self) -> int:
         """Read on and forget; return how many changes that were, of all jobs. Raises: as `read`."""
-        self._check_open()
-        left = len(self._ready)
-        self._ready.clear()
-        return left + self._following.drop()
+        return run(self._drop())
 
     def skip(self) -> None:
         """Go on from now, whatever came before. Raises: as `read`."""
-        self._check_open()
-        self._ready.clear()
-        self._following.skip()
+        run(self._skip())
 
     def close(self) -> None:
         """End it. May be repeated."""
-        self._closed = True
-        self._following.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise PoolStateError("these changes are closed; manager.changes() begins anew")
-
-    def _means(self, change: Change) -> bool:
-        return (self._types is None or change.type in self._types) and (
-            self._states is None or change.state in self._states
-        )
+        run(self._close())
 
     def __iter__(self) -> Iterator[Change]:
         return self
 
     def __next__(self) -> Change:
         """Wait for the next change and return it. Raises: as `read`; call again."""
-        if self._closed:
+        change = run(self._next())
+        if change is None:
             raise StopIteration
-        while not self._ready:
-            self._ready.extend(self.read())
-        return self._ready.popleft()
+        return change
 
     def __enter__(self) -> Changes:
         return self
@@ -146,12 +178,10 @@ class Following(Base):
             StoreUnavailable: It cannot be begun now.
             StoreRefused: This user may not watch: the right missing is changeStream.
         """
-        check_seconds(max_await, "max_await", 0.01, 60)
         selection = Selection(type=type, state=state, ids=ids)
-        _check_ids(selection.named)
-        self.store.ready()
-        self.store.require_replicated("watching jobs change")
-        return Changes(self.store, selection, data=data, progress=progress, max_await=max_await)
+        changes = Changes(self.store, selection, data=data, progress=progress, max_await=max_await)
+        run(changes._begin())
+        return changes
 
     def last_changes(
         self,
@@ -171,10 +201,15 @@ class Following(Base):
             limit: Of how many, 1 to 10,000.
             type, state, ids, data: See `changes`; the state is that they are in.
         """
-        check_int(limit, "limit", 1, MOST_LAST)
-        selection = Selection(type=type, state=state, ids=ids)
-        self.store.ready()
-        return run(self.store.recent.last(selection, limit, data=data))
+        return run(last(self, limit, Selection(type=type, state=state, ids=ids), data=data))
+
+
+async def last(manager: Reader, limit: int, selection: Selection, *, data: bool) -> list[Change]:
+    """Return the last changes; see `JobManager.last_changes`."""
+    check_int(limit, "limit", 1, MOST_LAST)
+    store = manager.store
+    await store.contact.ready()
+    return await store.recent.last(selection, limit, data=data)
 
 
 def _wanted(names: Collection[str] | None) -> frozenset[str] | None:

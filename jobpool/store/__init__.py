@@ -14,7 +14,6 @@ from .completing import Completing
 from .core import Core
 from .driver import Session, run
 from .firing import Due
-from .following import Following
 from .reaping import Reaping
 from .resolving import Resolving
 from .server import Server
@@ -78,10 +77,6 @@ class Store(Core):
     def watch(self, max_await: float) -> Watch:
         """Return an open change stream, for the use of one thread."""
         return Watch(self._connection, max_await)
-
-    def follow(self, ids: tuple[str, ...] | None, *, data: bool, progress: bool, max_await: float) -> Following:
-        """Return what follows the changes of these jobs, or of all, for the use of one thread."""
-        return Following(self._connection, ids, data=data, progress=progress, max_await=max_await)
 
     def watch_finals(self, ids: frozenset[str], max_await: float, after: FinalWatch | None = None) -> FinalWatch:
         """Return an open change stream of the ends of these jobs, for the use of one thread; see `FinalWatch`."""

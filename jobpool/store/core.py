@@ -23,7 +23,7 @@ from .explaining import Explaining
 from .filling import Filling
 from .finals import Finals
 from .followers import Followers
-from .following import Recent
+from .following import Following, Recent
 from .grouping import Grouping
 from .importing import Importing
 from .linking import Linking
@@ -92,6 +92,10 @@ class Core:
     ) -> Condition:
         """Return when a job would be changed by an operation; see `condition_of`."""
         return await condition_of(self._connection, to, succeeded=succeeded, run_at=run_at, older_than=older_than)
+
+    def follow(self, ids: tuple[str, ...] | None, *, data: bool, progress: bool, max_await: float) -> Following:
+        """Return what follows the changes of these jobs, or of all, for the use of one thread or task."""
+        return Following(self._connection, ids, data=data, progress=progress, max_await=max_await)
 
     @property
     def examining(self) -> Examining:

@@ -27,7 +27,7 @@ KNOWN = 100_000
 
 
 class EventStream(Stream):
-    """An open stream of events, from behind `token` on. Threads: one only.
+    """A stream of events, from behind `token` on.
 
     Attributes:
         more: Whether so much came with the last reply that more may be there.
@@ -45,7 +45,7 @@ class EventStream(Stream):
         """Behind which another stream goes on: nothing that this one returned comes again."""
         return self._stream.resume_token
 
-    def read(self) -> list[dict[str, Any]]:
+    async def read(self) -> list[dict[str, Any]]:
         """Return the events that are there, at most a batch; none if none came in time.
 
         Raises:
@@ -54,10 +54,10 @@ class EventStream(Stream):
         """
         events: list[dict[str, Any]] = []
         try:
-            event = self._read()
+            event = await self.take()
             while event is not None:
                 events.append(event)
-                event = self._read() if len(events) < BATCH and self._waiting else None
+                event = await self.take() if len(events) < BATCH and self._waiting else None
         except StoreUnavailable as error:
             if error.reason != ENDED or not events:
                 raise
@@ -71,7 +71,10 @@ class EventStream(Stream):
 
 
 class Following:
-    """Follows the changes of some jobs, or of all. Threads: one.
+    """Follows the changes of some jobs, or of all. Its operations are coroutines; see `driver.run`.
+
+    Threads: one; with an awaited driver one task at a time. A task that is cancelled in a call has closed the
+    stream; the next call opens another one, behind the last change that was returned.
 
     Args:
         ids: Of these alone; None for all.
@@ -83,6 +86,7 @@ class Following:
         self, connection: Connection, ids: Iterable[str] | None, *, data: bool, progress: bool, max_await: float
     ) -> None:
         self._connection = connection
+        self._call = connection.driver.call
         self._pipeline = pipeline(None if ids is None else sorted(ids), data=data, progress=progress)
         self._data = data
         self._max_await = max_await
@@ -97,13 +101,10 @@ class Following:
         """Seconds since the last event that was read, if more were there when it was; 0 if it was the newest."""
         if self._last_at is None:
             return 0.0
-        try:
-            now = self._connection.clock.now()
-        except StoreError:  # the next read says so
-            now = self._connection.clock.guess()
-        return max(0.0, (now - self._last_at).total_seconds())
+        clock = self._connection.clock
+        return max(0.0, ((clock.known() or clock.guess()) - self._last_at).total_seconds())
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Open the stream, or another one behind the last event that was read.
 
         Raises:
@@ -111,19 +112,22 @@ class Following:
             StoreRefused: The server has forgotten where this was, or refuses streams.
         """
         if self._stream is None:
-            self._stream = EventStream(self._connection, self._pipeline, self._max_await, self._token)
-            self._token = self._stream.token
+            stream = EventStream(self._connection, self._pipeline, self._max_await, self._token)
+            await stream.begin()
+            self._stream, self._token = stream, stream.token
 
-    def read(self) -> list[Change]:
+    async def read(self) -> list[Change]:
         """Return changes that came, in their order; none if none came within some `max_await` seconds.
 
         Raises:
             StoreUnavailable: Call again, to go on behind the last change that was returned.
             StoreRefused: See `open`.
         """
-        events = self._read()
+        events = await self._read()
         there = {_id(event) for event in events if event["operationType"] in ("update", "replace")}
-        self._look_up({id for id in there if isinstance(id, str)} - (set() if self._data else self._known.keys()))
+        await self._look_up(
+            {id for id in there if isinstance(id, str)} - (set() if self._data else self._known.keys())
+        )
         self._events.clear()
         changes = [change for event in events if (change := self._change(event)) is not None]
         for id in there if self._data else ():
@@ -131,43 +135,53 @@ class Following:
                 self._known[id].data = None  # they may have a megabyte each
         return changes
 
-    def drop(self) -> int:
+    async def drop(self) -> int:
         """Read on and forget what came; return how many changes that were. Raises: as `read`."""
-        dropped = len(self._read())
+        dropped = len(await self._read())
         self._forget()
         return dropped
 
-    def skip(self) -> None:
+    async def skip(self) -> None:
         """Go on from now, whatever came before. Raises: as `open`."""
-        self.close()
+        await self.close()
         self._token = self._last_at = None
         self._forget()
-        self.open()
+        await self.open()
 
     def _forget(self) -> None:
         """Forget what came, and what was known of jobs: it is older than what nobody has looked at."""
         self._events.clear()
         self._known.clear()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the stream."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.close()
+            await stream.end()
 
-    def _read(self) -> list[dict[str, Any]]:
+    async def _read(self) -> list[dict[str, Any]]:
         """Return the events that are to be told: those kept from a look that failed, else new ones."""
         if not self._events:
-            self.open()
+            await self.open()
             assert self._stream is not None
             try:
-                self._events.extend(self._stream.read())
+                self._events.extend(await self._stream.read())
                 self._last_at = at_of(self._events[-1]) if self._stream.more else None
                 self._token = self._stream.token or self._token
             except BaseException:
-                self.close()
+                await self.close()
                 raise
+            await self._look_at_the_clock()
         return list(self._events)
+
+    async def _look_at_the_clock(self) -> None:
+        """Ask the server's time if `behind` needs it and the last answer is old."""
+        if self._last_at is None:
+            return
+        try:
+            await self._connection.now()
+        except StoreError:  # the next read says so; until then it is counted on from the last answer
+            return
 
     def _change(self, event: dict[str, Any]) -> Change | None:
         id = _id(event)
@@ -182,7 +196,7 @@ class Following:
                 del self._known[next(iter(self._known))]
         return change
 
-    def _look_up(self, unknown: set[str]) -> None:
+    async def _look_up(self, unknown: set[str]) -> None:
         """Learn of jobs that were there before this began: as they are now, which may be later."""
         if not unknown:
             return
@@ -190,7 +204,8 @@ class Following:
             fields = dict.fromkeys(
                 ("type", "pool", "attempts", "started_at", *(["data"] if self._data else [])), 1
             )
-            for document in self._connection.jobs.find({"_id": {"$in": list(unknown)}}, fields):
+            cursor = self._connection.jobs.find({"_id": {"$in": list(unknown)}}, fields)
+            for document in await self._call(cursor.to_list):
                 about = self._known.get(document["_id"])
                 if about is None:
                     about = self._known[document["_id"]] = About()

@@ -1,4 +1,4 @@
-"""Hearing of new work, and of jobs that became final, through change streams."""
+"""Change streams: hearing of new work, and of jobs that became final."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import ForkedProcess, StoreError, StoreUnavailable
 from ..job import FINAL, State
 from .connection import CLOSE_TIME, Connection
 from .documents import Document
+from .driver import run
 from .failures import cause_of, translate
 
 #: Jobs that are due when they are created, that became pending again, or that are due sooner than they were.
@@ -55,13 +56,13 @@ ENDED = "the stream has ended"
 #: Seconds over which writes are counted.
 WINDOW = 0.05
 
-_S = TypeVar("_S", bound="Stream")
+_S = TypeVar("_S", bound="OpenStream")
 
 
 class Stream:
-    """An open change stream on the jobs.
+    """A change stream on the jobs. Its operations are coroutines; see `driver.run`.
 
-    Threads: one only. A read blocks for at most about `max_await` seconds.
+    Threads: one only; with an awaited driver one task at a time. A read takes at most about `max_await` seconds.
     """
 
     def __init__(
@@ -72,18 +73,28 @@ class Stream:
         **options: Any,
     ) -> None:
         self._connection = connection
-        connection.check_process()
+        self._call = connection.driver.call
         self._timeout = max_await + connection.timeout
+        self._asked = pipeline, {"max_await_time_ms": int(max_await * 1000), **options}
+
+    async def begin(self) -> None:
+        """Open it.
+
+        Raises:
+            StoreError: It cannot be opened now.
+        """
+        self._connection.check_process()
+        pipeline, options = self._asked
         try:
             with pymongo.timeout(self._timeout):
-                self._stream: CollectionChangeStream[dict[str, Any]] = connection.jobs.watch(
-                    pipeline, max_await_time_ms=int(max_await * 1000), **options
+                self._stream: CollectionChangeStream[dict[str, Any]] = await self._call(
+                    self._connection.jobs.watch, pipeline, **options
                 )
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "opening the change stream") from error
         self.read_at = time.monotonic()
 
-    def _read(self) -> dict[str, Any] | None:
+    async def take(self) -> dict[str, Any] | None:
         """Return the next change; None if none came.
 
         Raises:
@@ -92,7 +103,7 @@ class Stream:
         self._connection.check_process()
         try:
             with pymongo.timeout(self._timeout):  # the server holds an empty answer back on purpose
-                change = self._stream.try_next()
+                change = await self._call(self._stream.try_next)
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "reading the change stream") from error
         if change is None and not self._stream.alive:  # the collection was dropped or renamed
@@ -102,17 +113,33 @@ class Stream:
         self.read_at = time.monotonic()
         return change
 
-    def close(self) -> None:
-        """End the stream; errors on the way do not matter. In a forked child it is the parent's and goes on."""
+    async def end(self) -> None:
+        """End it; errors on the way do not matter. In a forked child it is the parent's and goes on."""
         try:
             self._connection.check_process()
             with pymongo.timeout(CLOSE_TIME):
-                self._end()
+                await self._end()
         except (PyMongoError, OSError, OverflowError, ForkedProcess):
             return
 
-    def _end(self) -> None:
-        self._stream.close()
+    async def _end(self) -> None:
+        await self._call(self._stream.close)
+
+
+class OpenStream(Stream):
+    """A stream for a thread, open from the beginning; usable as a context manager, which closes it."""
+
+    def __init__(self, connection: Connection, pipeline: list[Document], max_await: float, **options: Any) -> None:
+        super().__init__(connection, pipeline, max_await, **options)
+        run(self.begin())
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return the next change; see `take`."""
+        return run(self.take())
+
+    def close(self) -> None:
+        """End it; see `end`."""
+        run(self.end())
 
     def __enter__(self: _S) -> _S:
         return self
@@ -123,7 +150,7 @@ class Stream:
         self.close()
 
 
-class Watch(Stream):
+class Watch(OpenStream):
     """A stream that answers which types have new work."""
 
     def __init__(self, connection: Connection, max_await: float) -> None:
@@ -140,7 +167,7 @@ class Watch(Stream):
         return set() if change is None else {change.get("type")}
 
 
-class FinalWatch(Stream):
+class FinalWatch(OpenStream):
     """A stream that answers which of some jobs became final, or were removed.
 
     The server looks at the ids: of 12,000 jobs that finish in a second, a
@@ -192,9 +219,9 @@ class FinalWatch(Stream):
             self.writes = (last.inc - first.inc) / (self.read_at - began)
         self._window = (self.read_at, last)
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         try:
-            super()._end()
+            await super()._end()
         finally:
             self._session.end_session()
 

@@ -23,6 +23,7 @@ from jobpool.errors import (
     UnsupportedServer,
 )
 from jobpool.manager import Changes
+from jobpool.store.connection import Connection
 from jobpool.store.following import BATCH
 
 from ..conftest import Jobs, MakeManager
@@ -358,15 +359,28 @@ def test_how_far_it_is_behind_is_told_while_mongodb_is_gone(
     manager: JobManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with manager.changes(max_await=AWAIT) as changes:
-        manager.create_many([{"type": "x", "data": n} for n in range(BATCH)])
+        manager.create_many([{"type": "x", "data": n} for n in range(3 * BATCH)])
         until(lambda: changes.read() and changes._following._last_at, "many at once")
 
-        def gone() -> datetime:
+        async def gone(connection: Connection) -> datetime:
             raise StoreUnavailable("gone")
 
-        monkeypatch.setattr(manager.store.clock, "_ask", gone)
-        manager.store.clock.forget()
+        monkeypatch.setattr(Connection, "_server_time", gone)
+        clock = changes._following._connection.clock
+        clock.forget()
+        assert len(changes.read()) == BATCH, "the clock is no reason to tell nothing"
+        assert clock.known() is None
         assert 0 <= changes.behind < 60
+
+
+def test_the_clock_is_asked_again_while_it_is_behind(manager: JobManager) -> None:
+    with manager.changes(max_await=AWAIT) as changes:
+        manager.create_many([{"type": "x", "data": n} for n in range(3 * BATCH)])
+        until(lambda: changes.read() and changes._following._last_at, "many at once")
+        clock = changes._following._connection.clock
+        clock.forget()
+        assert len(changes.read()) == BATCH
+        assert clock.known() is not None
 
 
 def test_documents_of_others_stop_nothing(manager: JobManager, jobs: Jobs, heard: Heard) -> None:
@@ -436,6 +450,7 @@ def test_a_server_that_has_forgotten_the_place_refuses(
     manager: JobManager, client: MongoClient[dict[str, Any]]
 ) -> None:
     with manager.changes(max_await=AWAIT) as changes:
-        changes._following.close()
-        with failing(client, "aggregate", 286), pytest.raises(StoreRefused):  # the history is lost
+        with failing(client, "getMore", 286), pytest.raises(StoreRefused):  # the history is lost
+            changes.read()
+        with failing(client, "aggregate", 286), pytest.raises(StoreRefused):  # and so it stays
             changes.read()
