@@ -30,11 +30,19 @@ from .apart import apart, in_parts
 from .connection import Connection
 from .documents import Document, report_update
 from .driver import BLOCKING, Driver, Session, run
-from .finishing import completing_update, finishing_writes, lease_until, running
+from .finishing import (
+    FINISH_MARKS,
+    completing_update,
+    ended_before,
+    finished_before,
+    finishing_writes,
+    lease_until,
+    running,
+)
 
 #: IllegalOperation: of a standalone server, which has none.
 NO_TRANSACTIONS = 20
-_SEEN = {"claim": 1, "state": 1, "errors.claim": 1, "snoozed_by": 1, "cancel_requested_at": 1}
+_SEEN = {**FINISH_MARKS, "cancel_requested_at": 1}
 
 
 class Settled(StrEnum):
@@ -204,11 +212,10 @@ def _settled(stored: Document | None, claim: Claim) -> Settled | None:
     """Return how an attempt ended, by the newest state of its job; None if it runs on."""
     if stored is None:
         return Settled.LOST
-    # Only finishes leave their token in the history.
-    if any(item.get("claim") == claim.token for item in stored.get("errors", ())):
+    if finished_before(stored, claim):
         return Settled.FINISHED
-    if claim.token in stored.get("snoozed_by", ()):
-        return Settled.FINISHED
+    if (state := ended_before(stored, claim)) is not None:  # and was revived since
+        return Settled.COMPLETED if state == State.SUCCEEDED else Settled.FINISHED
     if stored.get("claim") != claim.token:
         return Settled.LOST
     if stored["state"] == State.SUCCEEDED:

@@ -14,7 +14,7 @@ from ..errors import DuplicateJob, StoreUnavailable
 from ..job import REVIVABLE, Job, State
 from ..names import shown
 from .connection import Connection
-from .documents import LIFE_MARKS, Document, to_job
+from .documents import LIFE_MARKS, MAX_ENDS, Document, to_job
 from .driver import Session
 from .linking import Linking
 
@@ -23,8 +23,22 @@ KEEP, REVIVE, RAISE = "keep", "revive", "raise"
 ON_DUPLICATE = (KEEP, REVIVE, RAISE)
 
 _REVIVABLE = {"$in": sorted(REVIVABLE)}
-#: A revived job starts its life again; `fence` and `errors` tell of the one before.
-_NEW_LIFE = dict.fromkeys(LIFE_MARKS, "")
+#: How the lives before ended. Whoever recorded the last one may not know yet that this stands: its reply was
+#: lost, or it was a commit of the executor's own. Its token alone, on a job that has ended, says so; the next
+#: claim would take that away.
+_ENDS: Document = {
+    "$let": {
+        # By its type as well: somebody else may have written it, and an error would stop all of a statement.
+        "vars": {"ends": {"$cond": [{"$isArray": "$ends"}, "$ends", []]}},
+        "in": {
+            "$cond": [
+                {"$eq": [{"$type": "$claim"}, "string"]},
+                {"$slice": [{"$concatArrays": ["$$ends", [{"claim": "$claim", "state": "$state"}]]}, -MAX_ENDS]},
+                "$ends",
+            ]
+        },
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +241,12 @@ class Creation:
         return revived
 
 
-def revival(run_at: datetime, trace: Document | None = None) -> Document:
+def revival(run_at: datetime, trace: Document | None = None) -> list[Document]:
     """Return the update that makes a job pending again, in the trace of who asks for it."""
-    begin: Document = {"state": State.PENDING.value, "run_at": run_at, "attempts": 0}
+    begin: Document = {"state": State.PENDING.value, "run_at": run_at, "attempts": 0, "ends": _ENDS}
     if trace:
-        return {"$set": {**begin, "trace": trace}, "$unset": _NEW_LIFE}
-    return {"$set": begin, "$unset": {**_NEW_LIFE, "trace": ""}}
+        return [{"$set": {**begin, "trace": {"$literal": trace}}}, {"$unset": [*LIFE_MARKS]}]
+    return [{"$set": begin}, {"$unset": [*LIFE_MARKS, "trace"]}]
 
 
 def _is_id(details: Any) -> bool:

@@ -30,13 +30,14 @@ CLAIM_FIELDS = dict.fromkeys(
 #: In the token of a claim, between the id of the pool that holds it and what is random.
 HOLDER_END = "."
 MAX_ERRORS = 10  # a job that fails a thousand times must not outgrow 16 MiB
+MAX_ENDS = 10  # nor one that is revived as often
 #: What a job that is pending again must not carry over from its last claim.
 CLAIM_MARKS = ("claim", "pool", "lease_until")
 #: What a job that begins its life again must not carry over from the one before. `fence` stays, and
-#: `errors` and `error_count` tell of it.
+#: `errors`, `error_count` and `ends` tell of it; `snoozed_by` as well, to who repeats what had no answer.
 LIFE_MARKS = (
     *(*CLAIM_MARKS, "due_at", "started_at", "finished_at", "result", "error", "stuck", "expire_at"),
-    *("snoozes", "snoozed_by", "progress", "logs", "checkpoint", "result_error", "result_until"),
+    *("snoozes", "progress", "logs", "checkpoint", "result_error", "result_until"),
     *("cancel_requested_at", "cancel_reason", "keep_failed", "waits_for", "linking", "told_at"),
 )
 

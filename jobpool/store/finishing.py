@@ -18,6 +18,31 @@ from .documents import MAX_ERRORS, Document, error_entry, report_update, stuck_e
 Write = UpdateMany | UpdateOne
 Now = Callable[[], datetime]
 
+#: What tells whether a finish stands.
+FINISH_MARKS = {"claim": 1, "state": 1, "errors.claim": 1, "snoozed_by": 1, "ends": 1}
+
+
+def finished_before(stored: Document, claim: Claim) -> bool:
+    """Say whether an attempt under `claim` was finished for certain, and the job went on: to a retry, say.
+
+    Only finishes write their token into these histories, reapers do not.
+    """
+    failed = any(error.get("claim") == claim.token for error in _entries(stored, "errors"))
+    snoozed = stored.get("snoozed_by")
+    return failed or (isinstance(snoozed, list) and claim.token in snoozed)
+
+
+def ended_before(stored: Document, claim: Claim) -> str | None:
+    """Return the state to which a finish under `claim` brought the job, if that was revived since, else None."""
+    states = (end.get("state") for end in _entries(stored, "ends") if end.get("claim") == claim.token)
+    return next(states, None)
+
+
+def _entries(stored: Document, name: str) -> list[Document]:
+    """Return what is in a list of a job; of what somebody else wrote, nothing."""
+    entries = stored.get(name)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
 
 def running(claim: Claim) -> Document:
     """Return the filter of a job that runs under `claim`."""

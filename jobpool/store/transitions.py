@@ -29,7 +29,15 @@ from ..progress import Report
 from .claiming.claimed import Unknown
 from .connection import Connection
 from .documents import CLAIM_MARKS, Document, expiry, report_update, stuck_entry
-from .finishing import Write, finishing_writes, lease_until, running
+from .finishing import (
+    FINISH_MARKS,
+    Write,
+    ended_before,
+    finished_before,
+    finishing_writes,
+    lease_until,
+    running,
+)
 from .indexes import BY_ID, LEASE_INDEX
 
 _HELD = {"$in": [State.CLAIMED.value, State.RUNNING.value]}
@@ -239,8 +247,8 @@ class Transitions:
         return {claim for claim in claims if _judge(operation, stored.get(claim.id), claim, verdict)}
 
     def _read(self, ids: Iterable[str]) -> Mapping[str, Document]:
-        fields = {"claim": 1, "state": 1, "errors.claim": 1, "snoozed_by": 1}
-        return {doc["_id"]: doc for doc in self._connection.confirmed.find({"_id": {"$in": list(ids)}}, fields)}
+        found = self._connection.confirmed.find({"_id": {"$in": list(ids)}}, FINISH_MARKS)
+        return {doc["_id"]: doc for doc in found}
 
 
 def _by_token(claims: Iterable[Claim]) -> dict[str, list[str]]:
@@ -289,10 +297,7 @@ def _started(stored: Document, claim: Claim) -> bool | None:
 
 
 def _finished(stored: Document, claim: Claim) -> bool | None:
-    # Only finishes write a token into the history, reapers do not.
-    if any(item.get("claim") == claim.token for item in stored.get("errors", ())):
-        return True
-    if claim.token in stored.get("snoozed_by", ()):
+    if finished_before(stored, claim) or ended_before(stored, claim) is not None:
         return True
     if stored.get("claim") != claim.token:
         return False

@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
-from jobpool import Backoff, Executor, Job, JobManager, Limit, State, WorkerPool, current_job
+from jobpool import Backoff, Executor, Job, JobManager, Limit, Middleware, State, WorkerPool, current_job
+from jobpool.current import CurrentJob
 from jobpool.errors import InvalidConfiguration, InvalidData, InvalidJob, JobNotFound, StoreUnavailable
 from jobpool.job import Claim, JobError, Retried
+from jobpool.middleware import Settled
 from jobpool.outcome import Finish, Outcome
 from jobpool.store.again import Again
 from jobpool.store.claiming.claimed import Unknown
+from jobpool.store.documents import MAX_ENDS
 from jobpool.store.pages import Pages
 
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
 from ..waiting import until
-from .conftest import begin, claims_of, request
+from .conftest import begin, claimed_by, claims_of, request
 
 HOUR = 3600.0
 
@@ -52,7 +55,7 @@ def scene(make_manager: MakeManager) -> Scene:
     store = manager.store
     for name in ("claimed", "running"):
         ids[name] = manager.create("held", name).id
-        (claim,) = claims_of(store.strategy("single").claim(request(1, types=("held",), lease=HOUR)))
+        (claim,) = claims_of(claimed_by(store.strategy("single"), request(1, types=("held",), lease=HOUR)))
         if name == "running":
             begin(store, claim)
     ids["cancelled"] = manager.cancel(manager.create("ok", 2).id).id
@@ -486,7 +489,7 @@ def test_who_held_a_job_before_its_retry_changes_nothing_of_it(
     transitions, strategy = store.transitions, store.strategy("single")
 
     def hold() -> Claim:
-        (claim,) = claims_of(strategy.claim(request(1, types=("a",), lease=HOUR)))
+        (claim,) = claims_of(claimed_by(strategy, request(1, types=("a",), lease=HOUR)))  # due since its retry
         assert begin(store, claim, max_attempts=2) == {claim}
         return claim
 
@@ -508,6 +511,100 @@ def test_who_held_a_job_before_its_retry_changes_nothing_of_it(
     assert jobs.find_one({"_id": id}) == before
     if new is not None:
         assert transitions.finish([Finish(new, Outcome())]) == {new}
+
+
+ENDED: dict[str, Outcome] = {
+    "succeeded": Outcome(result=1),
+    "failed": Outcome(error=JobError("E", "no", "", 1)),
+    "cancelled": Outcome(cancelled="no need"),
+    "snoozed": Outcome(snoozed=True, retry_after=HOUR),
+}
+
+
+@pytest.mark.parametrize("lives", [0, 1, 2], ids=["pending", "held anew", "revived twice"])
+@pytest.mark.parametrize("name", ENDED)
+def test_a_finish_stands_for_who_repeats_it_though_its_job_was_revived(
+    make_manager: MakeManager, jobs: Jobs, name: str, lives: int
+) -> None:
+    """Its reply was lost, and meanwhile the job lives again; who held it changes nothing of that."""
+    manager = make_manager()
+    id, store = manager.create("a", 1).id, manager.store
+
+    def hold() -> Claim:
+        (claim,) = claims_of(store.strategy("single").claim(request(1, types=("a",), lease=HOUR)))
+        assert begin(store, claim, max_attempts=1) == {claim}
+        return claim
+
+    finish = Finish(hold(), ENDED[name])
+    assert store.transitions.finish([finish]) == {finish.claim}
+    if name == "snoozed":
+        manager.cancel(id)
+    assert manager.revive(id, succeeded=True).state is State.PENDING
+    for life in range(lives):
+        claim = hold()
+        if life + 1 < lives:
+            assert store.transitions.finish([Finish(claim, Outcome())]) == {claim}
+            assert manager.revive_many(state="succeeded") == 1
+    before = jobs.find_one({"_id": id})
+    assert store.transitions.finish([finish]) == {finish.claim}
+    assert begin(store, finish.claim) == store.transitions.extend([finish.claim], HOUR) == set()
+    assert jobs.find_one({"_id": id}) == before
+
+
+def test_what_was_lost_stays_lost_behind_a_revival(make_manager: MakeManager) -> None:
+    manager = make_manager()
+    id, store = manager.create("a", 1).id, manager.store
+    (claim,) = claims_of(store.strategy("single").claim(request(1, types=("a",), lease=HOUR)))
+    manager.cancel(id)
+    assert manager.revive(id).state is State.PENDING
+    assert store.transitions.finish([Finish(claim, Outcome())]) == begin(store, claim) == set()
+
+
+def test_a_job_remembers_only_its_last_lives(make_manager: MakeManager, jobs: Jobs) -> None:
+    manager = make_manager(executors={"ok": print})
+    id = manager.create("ok", 1).id
+    jobs.update_one({"_id": id}, {"$set": {"ends": "nonsense"}})
+    for _ in range(MAX_ENDS + 2):
+        assert manager.run() is not None
+        assert manager.revive(id, succeeded=True).state is State.PENDING
+    ends = (jobs.find_one({"_id": id}) or {})["ends"]
+    assert [end["state"] for end in ends] == ["succeeded"] * MAX_ENDS
+    assert len({end["claim"] for end in ends}) == MAX_ENDS
+
+
+def test_a_pool_tells_no_success_as_lost_that_was_revived_before_it_heard_of_it(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the metrics nor to middleware nor in the log."""
+    told: list[str] = []
+
+    class Told(Middleware):
+        def finished(self, job: CurrentJob, outcome: Settled) -> None:
+            told.append(outcome.name)
+
+    ran: list[Any] = []
+    manager = make_manager(executors={"a": ran.append}, middleware=[Told()])
+    finish = manager.store.transitions.finish
+    revived: list[int] = []
+
+    def unanswered(finishes: Any, **options: Any) -> Any:
+        applied = finish(finishes, **options)
+        if not revived:
+            revived.append(manager.revive_many(state=["succeeded", "failed"]))
+            raise StoreUnavailable("the reply is lost")
+        return applied
+
+    monkeypatch.setattr(manager.store.transitions, "finish", unanswered)
+    id = manager.create("a", 1).id
+    with WorkerPool(manager, threads=2):
+        until(lambda: len(told) == 2, "both lives")
+    assert revived == [1]
+    assert ran == [1, 1]
+    assert told == ["succeeded", "succeeded"]
+    assert manager.get(id).state is State.SUCCEEDED
+    lost = {"type": "a", "outcome": "lost"}
+    assert not manager.metrics.registry.get_sample_value("jobpool_attempts_total", lost)
+    assert "lost" not in caplog.text.replace("the reply is lost", "")
 
 
 def test_retrying_does_not_disturb_a_pool_that_runs(make_manager: MakeManager) -> None:

@@ -199,6 +199,32 @@ def test_what_raises_behind_the_commit_changes_nothing(
     assert "(ValueError) is not recorded" in caplog.text
 
 
+@pytest.mark.parametrize("how", ["pool", "run"])
+def test_who_has_committed_has_succeeded_though_the_job_is_revived_at_once(
+    manager: JobManager, bank: Bank, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before its executor returns the job lives again; that attempt is told, and counted, as what it was."""
+    id = manager.create("transfer").id
+    revived: list[Job] = []
+
+    def revive() -> None:
+        if not revived:
+            revived.append(manager.revive(id, succeeded=True))
+
+    bank.steps["committed"] = revive
+    if how == "pool":
+        manager.start_watch("transfer", threads=1)
+        until(lambda: counted(manager, "succeeded") == 2, "both lives")
+        manager.stop_watch()
+    else:
+        assert manager.run("transfer") is not None
+        assert manager.run("transfer") is not None
+    assert [job.state for job in revived] == [State.PENDING]
+    assert (done(manager.get(id)), bank.moved) == (ONCE, 2)
+    assert counted(manager, "lost") == 0
+    assert "lost" not in caplog.text
+
+
 def test_a_transaction_that_is_not_committed_fails_the_attempt(
     make_manager: MakeManager, client: Client, bank: Bank
 ) -> None:
