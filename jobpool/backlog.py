@@ -53,6 +53,21 @@ class TypeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """What has come and gone in a pool since it was made, as of its last word.
+
+    Attributes:
+        claimed: Jobs that it claimed, those included that it gave back.
+        started: Attempts that were begun: marked running, and handed to the threads.
+        ended: Attempts that ended, and were recorded.
+    """
+
+    claimed: int
+    started: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlivePool:
     """A pool, by its own word: it says now and then that it lives, and what it runs.
 
@@ -77,6 +92,12 @@ class AlivePool:
         busy: Threads that ran an executor at `seen_at`.
         queued: Jobs that it had claimed and that waited there for a thread.
         lease: Seconds that its claims last without a heartbeat.
+        speaks_every: Seconds within which it speaks again, if all is well with it.
+        heard_ago: Seconds since it spoke last, when it was looked.
+        silent: Whether it counts as alive, and should have spoken again since: it was killed or is suspended,
+            does not reach MongoDB, or is about to speak on a machine that is very busy.
+        counts: What has come and gone there.
+        start_rates: By type, how many attempts were begun there per second, over about the last minute.
     """
 
     name: str
@@ -97,6 +118,16 @@ class AlivePool:
     busy: int | None = None
     queued: int | None = None
     lease: float | None = None
+    speaks_every: float | None = None
+    heard_ago: float | None = None
+    silent: bool = False
+    counts: PoolCounts | None = None
+    start_rates: Mapping[str, float] | None = field(default=None, repr=False)
+
+    @property
+    def started_per_second(self) -> float | None:
+        """How many attempts were begun there per second, of all types; None if it does not say."""
+        return None if self.start_rates is None else sum(self.start_rates.values(), 0.0)
 
     def owner(self, type: str) -> str:
         """Return the type of which `type` is an alias there; `type` itself if it is none."""

@@ -70,6 +70,7 @@ def pool(id: str = "p1", *types: str, **fields: Any) -> dict[str, Any]:
         "since": now(-3600),
         "seen_at": now(-1),
         "fresh_until": now(30),
+        "speaks_every": 30.0,  # it is not silent however long a test takes
     }
     return {**said, **fields}
 

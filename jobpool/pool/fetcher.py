@@ -26,6 +26,7 @@ from .service import Service, jitter
 from .serving import Serving
 from .sifting import Sifting
 from .stopping import END_TIME
+from .tally import Starts
 from .telling import tell_started
 from .workers import Workers
 
@@ -68,6 +69,7 @@ class Fetcher(Service):
         sift: Sifting,
         observer: Observer,
         *,
+        starts: Starts,
         fenced: Callable[[], bool],
         fetched: Callable[[], None],
         idle: Callable[[], None],
@@ -93,6 +95,7 @@ class Fetcher(Service):
         self._workers = workers
         self._rooms = rooms
         self._sift = sift
+        self._starts = starts
         self._fenced = fenced
         self._fetched = fetched
         self._idle = idle
@@ -284,13 +287,14 @@ class Fetcher(Service):
                 "alone until their leases end, and jobpool doctor tells which",
                 *(shown(self._config.name, LISTED), foreign),
             )
+        self._starts.claim(len(jobs))
         self._held.add(jobs)  # before the queue: from there on others may finish them
         if self._middleware is not None:
             self._middleware.claimed(jobs)  # before anybody can run them
         if self._serving.now is not self._served:
             jobs = self._wanted(jobs)
         if claimed.started and self._queue.pass_by(jobs, self._workers.hand):
-            tell_started(self._config.name, self._store, self.observer, jobs)
+            tell_started(self._config.name, self._store, self.observer, self._starts, jobs)
         elif not claimed.started and self._queue.put(jobs):
             self._fetched()
         else:

@@ -7,7 +7,7 @@ import secrets
 import socket
 from dataclasses import replace
 
-from ..backlog import TypeLimits
+from ..backlog import PoolCounts, TypeLimits
 from ..config import PoolConfig
 from ..executors import Executors
 from ..installed import version
@@ -35,6 +35,7 @@ from .settings import Settings
 from .sifting import Sifting
 from .starter import Starter
 from .stuck import StuckReports
+from .tally import Starts
 from .time_limits import TimeLimits
 from .waker import Listener
 from .watchdog import Watchdog
@@ -59,6 +60,7 @@ class Parts:
         self.give_back = GivingBack(name, store, self.held, observer)
         self.queue = ClaimedQueue()
         self.pace = Pace(config.threads)
+        self.starts = Starts()
         self.engines = Engines.of(name)
         self.coroutines = self.engines.coroutines
         self.resolver = Resolver(name, store, observer, host.wakeups.released)
@@ -88,6 +90,7 @@ class Parts:
             room=lambda: self.fetcher.make_room(),
             serving=self.serving,
             sift=self.sift,
+            starts=self.starts,
         )
         self.heartbeat = Heartbeat(
             name, store, self.held, config.lease, config.heartbeat_interval, observer, config.longest_run
@@ -121,6 +124,7 @@ class Parts:
             Rooms(config, self._claimed, self.workers, self.pace, queued=self._queued, taken=self._taken),
             self.sift,
             observer,
+            starts=self.starts,
             fenced=lambda: self.heartbeat.failing,
             fetched=self.starter.wake,
             idle=host.wakeups.idle,
@@ -157,7 +161,7 @@ class Parts:
         return Listener(self.serving, lambda: woken.waiting, lambda: woken.wake(source), self.scheduler.wake)
 
     def _said(self, card: PoolCard, executors: Executors) -> PoolCard:
-        """Return the card as it is now. Threads: the census, as `rates` are counted from one call to another."""
+        """Return the card as it is now. Threads: the census, as rates are counted from one call to another."""
         types = self._types()
         return replace(
             card,
@@ -169,7 +173,14 @@ class Parts:
             limits=_limits(executors, types),
             busy=self.workers.busy,
             queued=self._waiting(),
+            counts=self._counts(),
+            start_rates=self.starts.rates(),
         )
+
+    def _counts(self) -> PoolCounts:
+        """Return what came and went; what comes last is read first."""
+        ended, started = self.recorder.tally.total, self.starts.begun
+        return PoolCounts(self.starts.claimed, started, ended)
 
     def _types(self) -> tuple[str, ...]:
         return self.serving.now.types

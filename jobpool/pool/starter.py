@@ -17,6 +17,7 @@ from .pace import Pace
 from .queue import ClaimedQueue
 from .service import Service
 from .serving import Serving
+from .tally import Starts
 from .telling import tell_started
 from .workers import Workers
 
@@ -48,6 +49,7 @@ class Starter(Service):
         room: Callable[[], None],
         serving: Serving,
         sift: Callable[[], None],
+        starts: Starts,
     ) -> None:
         super().__init__(f"{name}-starter", observer, store.trouble)
         self._pool = name
@@ -61,6 +63,7 @@ class Starter(Service):
         self._room = room
         self._serving = serving
         self._sift = sift
+        self._starts = starts
         self._news = Flag()
         self._uncertain: list[Held] = []
 
@@ -166,7 +169,7 @@ class Starter(Service):
             return
         for held in started:
             held.stage = Stage.STARTED
-        tell_started(self._pool, self._store, self.observer, started)
+        tell_started(self._pool, self._store, self.observer, self._starts, started)
         self._workers.hand(started)
 
     def _lose(self, group: list[Held]) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ..backlog import AlivePool, Rate, TypeLimits
+from ..backlog import AlivePool, PoolCounts, Rate, TypeLimits
 from ..errors import InvalidConfiguration
 from ..limits import Limit
 from .documents import Document
 
 #: A rate, or a run time in seconds, above this is nonsense, and the sums of such have no end.
 MOST = 1e12
+#: Seconds that a word may be late, on a busy machine or a slow way, before its pool is called silent.
+PATIENCE = 2.5
+#: No pool is silent for longer, by what it says: somebody else wrote that.
+LONGEST_SILENCE = 3600.0
 _LIMIT = ("running", "rate", "per", "burst")
+_COUNTS = ("claimed", "started", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,9 @@ class PoolCard:
         busy: Threads that run an executor.
         queued: Jobs that wait for a thread.
         lease: Seconds.
+        speaks_every: Seconds.
+        counts: What came and went.
+        start_rates: By type, per second.
     """
 
     id: str
@@ -52,6 +60,9 @@ class PoolCard:
     busy: int | None = None
     queued: int | None = None
     lease: float | None = None
+    speaks_every: float | None = None
+    counts: PoolCounts | None = None
+    start_rates: Mapping[str, float] | None = field(default=None, repr=False)
 
 
 def said_by(card: PoolCard) -> Document:
@@ -81,6 +92,11 @@ def said_by(card: PoolCard) -> Document:
         "busy": card.busy,
         "queued": card.queued,
         "lease": card.lease,
+        "speaks_every": card.speaks_every,
+        "counts": card.counts and {name: getattr(card.counts, name) for name in _COUNTS},
+        "start_rates": None
+        if card.start_rates is None
+        else [{"type": type, "per_second": rate} for type, rate in card.start_rates.items()],
     }
 
 
@@ -90,7 +106,9 @@ def _numbers(limit: Limit | None) -> Document | None:
 
 def pool_of(said: Document, now: datetime) -> AlivePool:
     """Return the pool that a document tells of; older ones know less of themselves, and others may write there."""
-    fresh_until = _instant(said.get("fresh_until"))
+    seen_at, fresh_until = _instant(said.get("seen_at")), _instant(said.get("fresh_until"))
+    alive = fresh_until is not None and fresh_until >= now
+    speaks_every = _seconds(said.get("speaks_every"))
     return AlivePool(
         name=str(said.get("name", "")),
         host=str(said.get("host", "")),
@@ -100,9 +118,9 @@ def pool_of(said: Document, now: datetime) -> AlivePool:
         rates=dict(filter(None, map(_rate, _list(said.get("rates"))))),
         id=_text(said.get("_id")),
         since=_instant(said.get("since")),
-        seen_at=_instant(said.get("seen_at")),
+        seen_at=seen_at,
         fresh_until=fresh_until,
-        alive=fresh_until is not None and fresh_until >= now,
+        alive=alive,
         version=_text(said.get("version")),
         state=_text(said.get("state")),
         aliases=dict(_aliases(_mappings(said.get("aliases")))),
@@ -110,7 +128,38 @@ def pool_of(said: Document, now: datetime) -> AlivePool:
         busy=_number(said.get("busy")),
         queued=_number(said.get("queued")),
         lease=_seconds(said.get("lease")),
+        speaks_every=speaks_every,
+        heard_ago=None if seen_at is None else max(0.0, (now - seen_at).total_seconds()),
+        silent=alive and _overdue(seen_at, fresh_until, speaks_every, now),
+        counts=_counts(said.get("counts")),
+        start_rates=_start_rates(said.get("start_rates")),
     )
+
+
+def _overdue(
+    seen_at: datetime | None, fresh_until: datetime | None, speaks_every: float | None, now: datetime
+) -> bool:
+    """Say whether a pool should have spoken again."""
+    if seen_at is None or fresh_until is None:
+        return False
+    if speaks_every is not None and speaks_every <= LONGEST_SILENCE:
+        return now > seen_at + timedelta(seconds=speaks_every + PATIENCE)
+    # Versions up to 0.2.0 do not say it: they speak before their word has been good for half of its time.
+    return now > seen_at + (fresh_until - seen_at) / 2
+
+
+def _counts(said: object) -> PoolCounts | None:
+    if not isinstance(said, dict):
+        return None
+    claimed, started, ended = (_number(said.get(name)) for name in _COUNTS)
+    return None if claimed is None or started is None or ended is None else PoolCounts(claimed, started, ended)
+
+
+def _start_rates(said: object) -> dict[str, float] | None:
+    if not isinstance(said, list):
+        return None
+    rates = ((item.get("type"), _seconds(item.get("per_second"))) for item in _mappings(said))
+    return {type: rate for type, rate in rates if isinstance(type, str) and rate is not None}
 
 
 def _rate(said: object) -> tuple[str, Rate] | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobpool import Executor, Limit, WorkerPool
-from jobpool.backlog import TypeLimits
+from jobpool.backlog import PoolCounts, TypeLimits
 from jobpool.installed import version
 from jobpool.store.cards import PoolCard
 
@@ -46,6 +46,55 @@ def test_a_pool_says_what_it_is_and_heeds(make_manager: MakeManager) -> None:
     assert seen.limits_of("plain") is None
     assert (seen.busy, seen.queued) == (0, 0)
     assert manager.pools(dead=True) == (), "it has said that it ended"
+
+
+def test_a_pool_says_what_came_and_went_and_how_fast_it_begins(make_manager: MakeManager) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def hold(data: Any) -> None:
+        began.set()
+        go.wait(60)
+
+    manager = make_manager(executors={"a.$x": nothing, "long": hold})
+    for n in range(3):
+        manager.create("a.$x", n)
+    with WorkerPool(manager, threads=2, backlog_interval=0.1):
+        until(lambda: [seen.counts for seen in manager.pools()] == [PoolCounts(3, 3, 3)])
+        manager.create("long")
+        assert began.wait(30)
+        until(lambda: [seen.counts for seen in manager.pools()] == [PoolCounts(4, 4, 3)])
+        (seen,) = manager.pools()
+        assert seen.start_rates is not None
+        assert {type: rate > 0 for type, rate in seen.start_rates.items()} == {"a.$x": True, "long": True}
+        assert seen.started_per_second == sum(seen.start_rates.values())
+        assert "long" not in seen.rates, "none has ended"
+        go.set()
+
+
+def test_a_pool_that_misses_a_word_is_silent_at_once_and_alive_for_longer(
+    make_manager: MakeManager, jobs: Jobs
+) -> None:
+    manager = make_manager(executors={"a": nothing})
+    pools = jobs.database[f"{jobs.name}.pools"]
+    with WorkerPool(manager, backlog_interval=3600):
+        until(manager.pools)
+        (seen,) = manager.pools()
+        assert (seen.silent, seen.speaks_every) == (False, 10.0)
+        assert seen.fresh_until is not None
+        assert seen.seen_at is not None
+        assert seen.fresh_until - seen.seen_at == timedelta(seconds=35)
+        assert seen.heard_ago is not None
+        assert 0 <= seen.heard_ago < 30
+    killed = PoolCard("killed", "p", "host", 1, ("a",), 1, speaks_every=10.0)
+    manager.store.presence.announce(killed, 35.0)
+    pools.update_one({}, [{"$set": {"seen_at": {"$subtract": ["$$NOW", 13_000]}}}])
+    (seen,) = manager.pools()
+    assert (seen.alive, seen.silent) == (True, True)
+    assert seen.heard_ago is not None
+    assert seen.heard_ago >= 13
+    pools.update_one({}, [{"$set": {"fresh_until": {"$subtract": ["$$NOW", 1]}}}])
+    (seen,) = manager.pools(dead=True)
+    assert (seen.alive, seen.silent) == (False, False)
 
 
 def test_a_pool_that_drains_says_so_and_how_busy_it_is(make_manager: MakeManager) -> None:
@@ -106,6 +155,8 @@ def test_what_older_versions_and_others_wrote_is_read(make_manager: MakeManager,
     assert (seen.name, seen.threads, seen.types, seen.alive) == ("old", 2, frozenset({"a"}), True)
     assert (seen.id, seen.version, seen.state, seen.busy, seen.lease) == (None, None, None, None, None)
     assert (dict(seen.aliases), dict(seen.limits)) == ({}, {})
+    assert (seen.speaks_every, seen.heard_ago, seen.silent) == (None, None, False)
+    assert (seen.counts, seen.start_rates, seen.started_per_second) == (None, None, None)
     nonsense = {
         "name": 7,
         "pid": True,
@@ -118,6 +169,9 @@ def test_what_older_versions_and_others_wrote_is_read(make_manager: MakeManager,
         "busy": -1,
         "queued": True,
         "lease": float("nan"),
+        "speaks_every": -1,
+        "counts": {"claimed": 1, "started": "x", "ended": 1},
+        "start_rates": [{"type": 5, "per_second": 1}, {"type": "a", "per_second": "x"}, 7],
         "aliases": [{"alias": 1, "type": "a"}, "x", {"alias": "b", "type": "a"}],
         "limits": [{"type": "a", "limit": {"running": 0}, "key_limit": {"rate": "x"}, "keyed": 1}, {"type": 5}, 6],
         "fresh_until": fresh,
@@ -128,4 +182,5 @@ def test_what_older_versions_and_others_wrote_is_read(make_manager: MakeManager,
     assert (seen.id, seen.name, seen.types, seen.threads, seen.since) == ("n", "7", frozenset(), 1, None)
     assert (seen.version, seen.state, seen.busy, seen.queued, seen.lease) == (None, None, None, None, None)
     assert seen.pid is not True
+    assert (seen.speaks_every, seen.counts, seen.start_rates) == (None, None, {})
     assert (dict(seen.aliases), dict(seen.limits)) == ({"b": "a"}, {"a": TypeLimits()})

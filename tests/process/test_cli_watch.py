@@ -160,7 +160,10 @@ def test_pools_show_what_they_say_of_themselves(cli: Cli, shop: JobManager, pool
     assert set(found) == {
         *("name", "host", "pid", "types", "threads", "rates", "id", "since", "seen_at", "fresh_until", "alive"),
         *("version", "state", "aliases", "limits", "busy", "queued", "lease", "claimed", "running"),
+        *("speaks_every", "heard_ago", "silent", "counts", "start_rates"),
     }
+    assert (found["silent"], found["heard_ago"] >= 0, found["speaks_every"]) == (False, True, 10.0)
+    assert found["counts"] == {"claimed": 0, "started": 0, "ended": 0}
 
 
 def test_a_killed_pool_is_shown_as_dead_with_what_it_holds(

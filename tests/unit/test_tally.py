@@ -75,4 +75,4 @@ def test_what_is_kept_is_bounded(clock: Clock) -> None:
     for _ in range(1000):
         clock.now += 15
         tally.rates()
-    assert len(tally._looks) <= WINDOW / 15 + 2
+    assert len(tally._looks._looks) <= WINDOW / 15 + 2
