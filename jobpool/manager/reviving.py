@@ -153,7 +153,7 @@ class Reviving(Looking):
 
         What it has is kept: its attempts, errors, progress and checkpoint. If its attempts
         are spent, it gets one more. One that failed because a job did that it was to run
-        after waits again for that one: retry both, in any order. Jobs in other states are
+        after waits again for that one: retry both, in any order, within a minute. Jobs in other states are
         left as they are; `revive` begins anew what was cancelled.
 
         Raises:

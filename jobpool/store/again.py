@@ -7,8 +7,8 @@ changes nothing more. A job that a pool holds is left alone.
 A job that failed because one that it was to run after did so (see `followers`)
 is not simply due when it is retried: it waits again. `linking` says so until
 those that it waits for know of it, see `linking`; if one of these has still
-failed, that is left to the pools, some time later, so that who retries both,
-in whatever order, gets both.
+failed, that is left to the pools, a minute later, so that who retries both,
+one by one or many, in whatever order, gets both.
 """
 
 from __future__ import annotations
@@ -62,10 +62,16 @@ _AGAIN: list[Document] = [
 _DUE: list[Document] = [{"$set": {"run_at": "$$NOW"}}]
 
 
-def _wait_again(later: float) -> list[Document]:
-    linking = {"$add": ["$$NOW", int(later * 1000)]}
-    values = {"state": State.WAITING.value, "max_attempts": _ONE_MORE, "linking": linking}
-    return [{"$set": values}, {"$unset": list(_ENDED)}]
+_WAIT_AGAIN: list[Document] = [
+    {
+        "$set": {
+            "state": State.WAITING.value,
+            "max_attempts": _ONE_MORE,
+            "linking": {"$add": ["$$NOW", int(LATER * 1000)]},
+        }
+    },
+    {"$unset": list(_ENDED)},
+]
 
 
 class Again:
@@ -88,7 +94,7 @@ class Again:
         """
         retries = [({**FAILED, **_DEPENDS_NOT}, _AGAIN), (WAITS_FOR_A_RETRY, _DUE)]
         with self._connection.call("retry", what=f"retrying job {shown(id)}"):
-            job = await self._first_of(id, [*retries, ({**FAILED, **_DEPENDS}, _wait_again(0))])
+            job = await self._first_of(id, [*retries, ({**FAILED, **_DEPENDS}, _WAIT_AGAIN)])
         if not job.state.final:
             await self._link([id], themselves=True)
         return job
@@ -105,7 +111,7 @@ class Again:
             ended = [brief.id for brief in page if brief.state is State.FAILED]
             alone = await self._update("retry", ended, {**FAILED, **_DEPENDS_NOT}, _AGAIN)
             rest = ended if alone < len(ended) else []
-            dependent = await self._update("retry", rest, {**FAILED, **_DEPENDS}, _wait_again(LATER))
+            dependent = await self._update("retry", rest, {**FAILED, **_DEPENDS}, _WAIT_AGAIN)
             failed, waiting = failed + alone, waiting + dependent
             await self._link(ended, themselves=dependent > 0)
             pending = [brief.id for brief in page if brief.state is State.PENDING]

@@ -39,8 +39,8 @@ logger = bounded_logger_of(__name__)
 ROUND = 1000
 #: Seconds after which whoever links a job is taken for dead. If he is not, both do the same.
 PATIENCE = 10.0
-#: Seconds more that a page of jobs which wait again leaves those for which it waits to be retried as well: they
-#: are `linking` since a moment that is to come.
+#: Seconds more that jobs which are retried, and so wait again, leave those for which they wait to be retried as
+#: well: they are `linking` since a moment that is to come.
 LATER = 50
 #: Jobs that are completed together.
 COMPLETED = 50

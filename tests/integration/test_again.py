@@ -362,6 +362,22 @@ def test_a_sweep_leaves_time_to_retry_what_is_waited_for(family: JobManager, man
     assert family.get("b").state is State.PENDING
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_who_waits_again_leaves_a_minute_to_retry_what_it_failed_of(
+    family: JobManager, jobs: Jobs, many: bool
+) -> None:
+    from jobpool.store.driver import run
+
+    family.retry_many(ids=["b"]) if many else family.retry("b")
+    soon = jobs.find_one({"_id": "b"}) or {}
+    assert 45 < (soon["linking"] - run(family.store.now())).total_seconds() <= 50
+    assert run(family.store.linking.complete_old()) == 0
+    jobs.update_one({"_id": "b"}, {"$set": {"linking": run(family.store.now()) - timedelta(seconds=9)}})
+    assert run(family.store.linking.complete_old()) == 0
+    jobs.update_one({"_id": "b"}, {"$set": {"linking": run(family.store.now()) - timedelta(seconds=11)}})
+    assert run(family.store.linking.complete_old()) == 1
+
+
 def test_who_is_retried_alone_fails_again_after_a_while(family: JobManager, jobs: Jobs) -> None:
     from jobpool.store.driver import run
 
