@@ -47,7 +47,7 @@ async def condition_of(
     if to == "snooze" and run_at is not None:
         return Condition(earlier(run_at), (State.PENDING.value,))
     if to == "purge" and older_than is not None:
-        latest = await connection.now() - timedelta(seconds=older_than)
+        latest = await connection.now_by_its_answer() - timedelta(seconds=older_than)
         return Condition(ended_before(latest), sorted(FINAL))
     if to in OPERATIONS:
         raise InvalidConfiguration("to='snooze' needs run_at=, to='purge' needs older_than=")

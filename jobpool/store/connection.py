@@ -251,6 +251,10 @@ class Connection:
         known = self.clock.known()
         return self.clock.learn(await self._server_time()) if known is None else known
 
+    async def now_by_its_answer(self) -> datetime:
+        """Return the server's time, asked for it now: not before anything that has happened there by now."""
+        return self.clock.learn(await self._server_time())
+
     async def _server_time(self) -> datetime:
         with self.call("hello", what="asking the server's time"):
             moment: datetime = (await self.hello())["localTime"]

@@ -56,7 +56,7 @@ class Purging:
         """
         purged = 0
         with self._connection.call("purge", what="asking the server's time"):
-            latest = await self._connection.now() - timedelta(seconds=older_than)
+            latest = await self._connection.now_by_its_answer() - timedelta(seconds=older_than)
         old: Document = {"$and": [selection.filter(), ended_before(latest)]}
         while True:
             with self._connection.call("purge", what="purging jobs"):

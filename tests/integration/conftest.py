@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.job import Claim
 from jobpool.store import Store
-from jobpool.store.claiming import Claimed, Request, Rule
+from jobpool.store.claiming import Claimed, ClaimStrategy, Request, Rule
 from jobpool.store.transitions import Start
 
 from ..conftest import MakeManager
@@ -41,19 +41,24 @@ def begin(store: Store, *claims: Claim, max_attempts: int = 1) -> set[Claim]:
     return store.transitions.start([Start(claim, max_attempts, None) for claim in claims])
 
 
+def claimed_by(strategy: ClaimStrategy, request: Request) -> Claimed:
+    """Claim what is due by the server: until something is, since by our idea of its time it may not be so yet."""
+    won: list[Claimed] = []
+
+    def wins() -> bool:
+        won.append(strategy.claim(request))
+        return bool(won[-1].documents)
+
+    until(wins, "a due job")
+    return won[-1]
+
+
 @pytest.fixture
 def take(store: Store) -> TakeOne:
     """Claim one job, with a lease that may be over at once."""
 
     def one(*, lease: float = LEASE) -> Claim:
-        won: list[Claim] = []
-
-        def try_to() -> bool:  # what is due by the server may not be so yet by our idea of its time
-            won.extend(claims_of(store.strategy("single").claim(request(1, lease=lease))))
-            return bool(won)
-
-        until(try_to, "a due job")
-        (claim,) = won
+        (claim,) = claims_of(claimed_by(store.strategy("single"), request(1, lease=lease)))
         return claim
 
     return one

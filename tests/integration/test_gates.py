@@ -24,7 +24,7 @@ from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
 from ..gates import busiest, by_key, by_type, claimed_at, most_held
 from ..waiting import until
-from .conftest import begin, claims_of
+from .conftest import begin, claimed_by, claims_of
 from .test_transitions import expire
 
 Client = MongoClient[dict[str, Any]]
@@ -94,18 +94,6 @@ def either(request: pytest.FixtureRequest) -> None:
     """With both ways to find the jobs."""
     if request.param == "many":
         request.getfixturevalue("few_are_many")
-
-
-def claim(gated: Gated, request: Request) -> Claimed:
-    """Claim until something is won."""
-    won: list[Claimed] = []
-
-    def wins() -> bool:
-        won.append(gated.claim(request))
-        return bool(won[-1].documents)
-
-    until(wins, "a claim that wins something")
-    return won[-1]
 
 
 def drain(store: Store, gated: Gated, request: Request, claims: int = 100) -> list[Claimed]:
@@ -210,6 +198,7 @@ def test_jobs_that_run_in_a_calling_thread_hold_places(make_manager: MakeManager
 
     runner = make_manager(executors={"a": look})
     create(runner, 3, "x")
+    store.clock.forget()  # asked from now on, it is not behind what the other created
     runner.run("a")
     assert seen == [1]
 
@@ -387,7 +376,7 @@ def test_a_claimer_that_dies_behind_any_step_holds_nobody_up_for_long(
     store.reaping.reap()
     gated = store.gated()
     for _ in range(4):
-        finish(store, claim(gated, asked(5, limited)))
+        finish(store, claimed_by(gated, asked(5, limited)))
         gated.freed("a", "x")
     assert jobs.count_documents({"state": "succeeded"}) == 4
     assert most_held(client, jobs.full_name, by_type) == {"a": 1}
@@ -408,7 +397,7 @@ def test_the_claim_of_one_that_was_paused_behind_its_count_is_refused(
     take = paused._take_some
 
     def late(*arguments: Any) -> Claimed:
-        claim(other, request)
+        claimed_by(other, request)
         paused._keys._ids = {slot: ids[::-1] for slot, ids in paused._keys._ids.items()}  # not the very same job
         return take(*arguments)
 
@@ -489,7 +478,7 @@ def test_no_lost_reply_lets_more_through(
     expire(jobs)
     manager.store.reaping.reap()
     for _ in range(5):
-        finish(manager.store, claim(gated, asked(1, limited)))
+        finish(manager.store, claimed_by(gated, asked(1, limited)))
         gated.freed("a", "x")
     assert jobs.count_documents({"state": "succeeded"}) == 5
     assert most_held(client, jobs.full_name, by_type)["a"] <= 2

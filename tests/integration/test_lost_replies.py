@@ -23,7 +23,7 @@ from jobpool.store.claiming.batch import Batch, Choice
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
 from ..waiting import until
-from .conftest import begin, claims_of, request
+from .conftest import begin, claimed_by, claims_of, request
 from .test_transitions import expire
 
 Client = MongoClient[dict[str, Any]]
@@ -255,7 +255,7 @@ def test_a_start_whose_reply_is_lost_is_repeated_and_recognised(
     manager: JobManager, proxy: Proxy, jobs: Jobs
 ) -> None:
     manager.create("a", 1)
-    (claim,) = claims_of(manager.store.strategy("single").claim(request(1)))
+    (claim,) = claims_of(claimed_by(manager.store.strategy("single"), request(1)))
     proxy.lose_reply_of("update")
     with pytest.raises(StoreUnavailable):
         begin(manager.store, claim)
@@ -269,7 +269,7 @@ def test_a_finish_whose_reply_is_lost_is_repeated_and_recognised(
     manager: JobManager, proxy: Proxy, outcome: Outcome
 ) -> None:
     manager.create("a", 1)
-    (claim,) = claims_of(manager.store.strategy("single").claim(request(1)))
+    (claim,) = claims_of(claimed_by(manager.store.strategy("single"), request(1)))
     begin(manager.store, claim)
     proxy.lose_reply_of("update", times=2)  # one by one, an update is repeated by the driver
     finish = Finish(claim, outcome)
