@@ -21,8 +21,8 @@ from ..bench import BENCHMARKS
 from ..bench.arguments import within
 from ..errors import InvalidConfiguration
 from . import FAILED, OK, USAGE
-from .options.environment import from_environment
-from .parser import Parser, subparsers
+from .options.environment import add_option
+from .parser import Parser, add_action, subparsers
 
 if TYPE_CHECKING:
     from ..bench.results import Results
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     names = parser.add_subparsers(dest="name", metavar="NAME", required=True, parser_class=_Benchmark)
     for name, question in BENCHMARKS.items():
-        one = names.add_parser(name, help=question, description=question[0].upper() + question[1:] + ".")
+        one = add_action(names, name, question)
         _add_common(one)
         one.benchmark = name
     _add_common(names.add_parser("all", help="one after the other"))
@@ -98,12 +98,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="little of everything: shows that it runs, not how fast"
     )
-    parser.add_argument(
-        "--uri",
-        default=from_environment("URI"),
-        metavar="URI",
-        help="of MongoDB ($JOBPOOL_URI, else an embedded server)",
-    )
+    add_option(parser, "--uri", metavar="URI", help="of MongoDB", otherwise="an embedded server")
     parser.add_argument(
         "--repeat", type=within("a number of times", int, 1, 1000), metavar="N", help="how often all is measured"
     )

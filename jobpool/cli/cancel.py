@@ -49,4 +49,4 @@ def run(args: argparse.Namespace) -> int:
             "cancelled": "it was cancelled already",
         },
     )
-    return change.run(args, lambda manager: operation)  # noqa: ARG005
+    return change.run(args, lambda _: operation)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import FAILED, OK
+from .parser import add_action
 
 EXAMPLES = """\
 examples:
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be done with them; there is one thing."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     purpose = "write dashboards, rules, provisioning and an example of a Prometheus configuration"
-    export = actions.add_parser("export", help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+    export = add_action(actions, "export", purpose)
     export.add_argument("directory", metavar="DIR", type=Path, help="made if it is not there")
     export.add_argument("--force", action="store_true", help="overwrite files that were changed there")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options.environment import from_environment
+from .options.environment import add_option
 
 EXAMPLES = """\
 examples:
@@ -22,28 +22,18 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--quick", action="store_true", help="200 files instead of all")
-    parser.add_argument(
-        "--uri",
-        default=from_environment("URI"),
-        metavar="URI",
-        help="of MongoDB ($JOBPOOL_URI, else an embedded server)",
-    )
+    add_option(parser, "--uri", metavar="URI", help="of MongoDB", otherwise="an embedded server")
     parser.add_argument(
         "--keep", metavar="DIR", help="keep the embedded server's data in DIR to look at afterwards"
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=from_environment("THREADS", "16"),
-        metavar="N",
-        help="how many jobs run at a time ($JOBPOOL_THREADS, else 16)",
-    )
-    parser.add_argument(
+    add_option(parser, "--threads", type=int, metavar="N", help="how many jobs run at a time", default="16")
+    add_option(
+        parser,
         "--metrics-port",
         type=int,
-        default=from_environment("METRICS_PORT", "0"),
         metavar="N",
-        help="answer scrapes on this port; 0 is a free one ($JOBPOOL_METRICS_PORT, else 0)",
+        help="answer scrapes on this port; 0 is a free one",
+        default="0",
     )
 
 

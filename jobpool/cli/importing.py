@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING
 
 from . import FAILED, OK
 from .options import place
-from .options.environment import from_environment
+from .options.environment import add_option
 from .terminal import jsons
 from .terminal.imported import hint, show
 from .terminal.screen import say, write
@@ -77,11 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_from(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("from where")
-    group.add_argument(
-        "--from-uri",
-        default=from_environment("FROM_URI"),
-        metavar="URI",
-        help="the MongoDB of the source ($JOBPOOL_FROM_URI, else the one of the jobs)",
+    add_option(
+        group, "--from-uri", metavar="URI", help="the MongoDB of the source", otherwise="the one of the jobs"
     )
     group.add_argument(
         "--from-database", metavar="NAME", help="the database of the source (default: the one that its URI names)"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from . import NOTHING, OK
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         first = next(found, None)
         if first is None:
             return _none(args, selected)
-        _show(args, manager, _with(first, found))
+        _show(args, manager, chain([first], found))
         # Who asked for so many, for another program, knows that there may be more.
         if more is not None and (args.limit is None or sys.stdout.isatty()):
             say(f"there are more: the next page is --after{_typed(more)}, all of them --all")
@@ -112,11 +112,6 @@ def _none(args: argparse.Namespace, selected: dict[str, Any]) -> int:
         return OK
     say("no job matches" if selected else "no jobs")
     return NOTHING if selected else OK
-
-
-def _with(first: Job, rest: Iterable[Job]) -> Iterator[Job]:
-    yield first
-    yield from rest
 
 
 def _show(args: argparse.Namespace, manager: JobManager, found: Iterator[Job]) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from . import OK
 from .options import endpoint, place
-from .options.environment import from_environment
 from .signals import Interrupts
 from .terminal import jsons
 from .terminal.screen import say, write
@@ -47,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help=f"answer scrapes until a signal comes (default port: {PORT}; 0: a free one)",
     )
-    parser.add_argument(
-        "--metrics-addr",
-        "--addr",
-        dest="metrics_addr",
-        default=from_environment("METRICS_ADDR", "127.0.0.1"),
-        metavar="ADDR",
-        help="local address to listen on ($JOBPOOL_METRICS_ADDR, else 127.0.0.1)",
-    )
-    endpoint.add_arguments(parser)
+    endpoint.add_arguments(parser, "--addr")
     parser.add_argument(
         "--every", type=float, default=15.0, metavar="SECONDS", help="between two counts (default: 15)"
     )

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import FAILED, OK
-from .options.environment import from_environment
+from .options.environment import add_option
 from .signals import Interrupts
 from .terminal import jsons
 
@@ -32,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--path", metavar="DIR", help="keep the data in DIR (default: a temporary directory)")
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument(
+    add_option(
+        parser,
         "--mongod",
         metavar="FILE",
-        default=from_environment("MONGOD"),
-        help="the binary ($JOBPOOL_MONGOD, else the one that comes with jobpool[embedded], or one on the path)",
+        help="the binary",
+        otherwise="the one that comes with jobpool[embedded], or one on the path",
     )
     parser.add_argument("--json", action="store_true", help="print URI, directory and process as a line of JSON")
 

@@ -9,9 +9,7 @@ from collections.abc import Iterable
 
 from . import COMMANDS, HEADINGS
 from .options.environment import PREFIX, VARIABLES
-
-#: Lines of prose are no longer than this, however wide the terminal is.
-WIDEST = 100
+from .terminal.prose import WIDEST
 
 WHERE = """\
 Most commands look at one collection of jobs: --uri URI says where MongoDB is, -d/--database NAME and \

@@ -123,13 +123,18 @@ def _made(loaded: Iterable[str]) -> Parser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, (_, purpose, _) in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+        command = add_action(commands, name, purpose)
         if name in loaded:
             module = module_of(name)
             command.epilog = getattr(module, "EXAMPLES", None)
             command.set_defaults(**{MEANT: True})
             module.add_arguments(command)
     return parser
+
+
+def add_action(actions: Any, name: str, purpose: str) -> Any:
+    """Add the parser of a command, or of an action below one, and return it."""
+    return actions.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
 
 
 class _Overview(Parser):

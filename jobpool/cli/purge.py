@@ -52,4 +52,4 @@ def run(args: argparse.Namespace) -> int:
             **dict.fromkeys(("waiting", "pending", "claimed", "running"), "it has not ended"),
         },
     )
-    return change.run(args, lambda manager: operation)  # noqa: ARG005
+    return change.run(args, lambda _: operation)

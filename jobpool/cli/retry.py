@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Retry the jobs meant."""
-    return change.run(args, lambda manager: OPERATION)  # noqa: ARG005
+    return change.run(args, lambda _: OPERATION)
 
 
 def _apply(manager: JobManager, ids: Sequence[str], states: Sequence[str] | None) -> Mapping[str, int]:

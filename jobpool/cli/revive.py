@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     states = (*_USUAL, "succeeded") if args.succeeded else _USUAL
     if args.succeeded and args.state:
         args.state = [*args.state, "succeeded"]
-    return change.run(args, lambda manager: _operation(states))  # noqa: ARG005
+    return change.run(args, lambda _: _operation(states))
 
 
 def _apply(manager: JobManager, ids: Sequence[str], states: Sequence[str] | None) -> Mapping[str, int]:

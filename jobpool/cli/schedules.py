@@ -10,6 +10,7 @@ from . import NOTHING, OK
 from .options import place
 from .options.amounts import instant, seconds
 from .options.logs import log_to_stderr
+from .parser import add_action
 from .terminal import jsons
 from .terminal.schedules import COLUMNS, MANY, row, show
 from .terminal.screen import say, table, write
@@ -50,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(actions: Any, action: str, purpose: str, *, name: bool = False) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        action, help=purpose, description=purpose[0].upper() + purpose[1:] + "."
-    )
+    parser: argparse.ArgumentParser = add_action(actions, action, purpose)
     if name:
         parser.add_argument("name", metavar="NAME", help="of the schedule")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import FAILED, OK
 from .options import endpoint, logs
-from .options.environment import from_environment
+from .options.environment import add_option
 from .options.loading import load_manager
 from .signals import Interrupts
 
@@ -37,79 +37,71 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; those of the pool have the names of `jobpool.config.PoolConfig`."""
-    parser.add_argument(
+    add_option(
+        parser,
         "manager",
         nargs="?",
-        default=from_environment("MANAGER"),
         metavar="MODULE:MANAGER",
-        help="a JobManager, or a function that returns one ($JOBPOOL_MANAGER)",
+        help="a JobManager, or a function that returns one",
     )
-    parser.add_argument("--types", nargs="+", default=(), metavar="TYPE", help="default: all with an executor")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=from_environment("THREADS"),
-        metavar="N",
-        help="how many jobs run at a time ($JOBPOOL_THREADS, else 16)",
-    )
-    parser.add_argument(
-        "--name",
-        default=from_environment("NAME"),
-        metavar="NAME",
-        help="of the pool, in logs and metrics ($JOBPOOL_NAME, else default)",
-    )
-    parser.add_argument(
-        "--lease",
-        type=float,
-        default=from_environment("LEASE"),
-        metavar="SECONDS",
-        help="for which a claim is good without a sign of life ($JOBPOOL_LEASE, else 30)",
-    )
-    parser.add_argument(
-        "--longest-run",
-        type=float,
-        default=from_environment("LONGEST_RUN"),
-        metavar="SECONDS",
-        help="stop extending the lease of a job that runs longer ($JOBPOOL_LONGEST_RUN, else never)",
-    )
-    parser.add_argument(
-        "--stuck-after",
-        type=float,
-        default=from_environment("STUCK_AFTER"),
-        metavar="SECONDS",
-        help="log and store the stack of an executor that runs longer ($JOBPOOL_STUCK_AFTER, else never)",
-    )
-    parser.add_argument(
-        "--max-stuck",
-        type=int,
-        default=from_environment("MAX_STUCK"),
-        metavar="N",
-        help="threads to replace whose executors do not end at their timeout ($JOBPOOL_MAX_STUCK, else as many "
-        "as --threads)",
-    )
-    parser.add_argument(
+    _add_pool(parser)
+    add_option(
+        parser,
         "--metrics-port",
         type=int,
-        default=from_environment("METRICS_PORT"),
         metavar="N",
-        help="answer scrapes on this port; 0 is a free one ($JOBPOOL_METRICS_PORT, else none)",
-    )
-    parser.add_argument(
-        "--metrics-addr",
-        default=from_environment("METRICS_ADDR", "127.0.0.1"),
-        metavar="ADDR",
-        help="local address to listen on ($JOBPOOL_METRICS_ADDR, else 127.0.0.1)",
+        help="answer scrapes on this port; 0 is a free one",
+        otherwise="none",
     )
     endpoint.add_arguments(parser)
     parser.add_argument("--burst", action="store_true", help="end when no job is due")
-    parser.add_argument(
+    add_option(
+        parser,
         "--drain-timeout",
         type=float,
-        default=from_environment("DRAIN_TIMEOUT", "30"),
         metavar="SECONDS",
-        help="how long the first signal waits for running jobs ($JOBPOOL_DRAIN_TIMEOUT, else 30)",
+        help="how long the first signal waits for running jobs",
+        default="30",
     )
     logs.add_arguments(parser)
+
+
+def _add_pool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--types", nargs="+", default=(), metavar="TYPE", help="default: all with an executor")
+    add_option(parser, "--threads", type=int, metavar="N", help="how many jobs run at a time", otherwise="16")
+    add_option(parser, "--name", metavar="NAME", help="of the pool, in logs and metrics", otherwise="default")
+    add_option(
+        parser,
+        "--lease",
+        type=float,
+        metavar="SECONDS",
+        help="for which a claim is good without a sign of life",
+        otherwise="30",
+    )
+    add_option(
+        parser,
+        "--longest-run",
+        type=float,
+        metavar="SECONDS",
+        help="stop extending the lease of a job that runs longer",
+        otherwise="never",
+    )
+    add_option(
+        parser,
+        "--stuck-after",
+        type=float,
+        metavar="SECONDS",
+        help="log and store the stack of an executor that runs longer",
+        otherwise="never",
+    )
+    add_option(
+        parser,
+        "--max-stuck",
+        type=int,
+        metavar="N",
+        help="threads to replace whose executors do not end at their timeout",
+        otherwise="as many as --threads",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

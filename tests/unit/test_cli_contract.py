@@ -17,6 +17,7 @@ import pytest
 import jobpool
 from jobpool.cli import COMMANDS, HEADINGS
 from jobpool.cli.help import manual
+from jobpool.cli.options import environment
 from jobpool.cli.options.environment import VARIABLES
 from jobpool.cli.overview import overview
 from jobpool.cli.parser import full_parser, module_of, options, parser_for, subparsers
@@ -26,7 +27,7 @@ ROOT = Path(jobpool.__file__).parent
 #: What shows no data of its own: it works, serves, writes files, or is a picture that moves.
 NOT_READING = {"demo", "worker", "help", "dashboard", "bench", "completion"}
 
-#: Set in this module's own time: names that are asked for in the source.
+#: Names that are asked for when a command runs.
 _ASKED = re.compile(r"from_environment\(\s*\"([A-Z_]+)\"")
 
 
@@ -107,7 +108,9 @@ def test_variables_that_help_names_are_listed() -> None:
         found for name in COMMANDS for found in re.findall(r"\$JOBPOOL_([A-Z_]+)", PARSERS[name].format_help())
     }
     source = "\n".join(path.read_text() for path in (ROOT / "cli").rglob("*.py"))
-    asked = set(_ASKED.findall(source))
+    environment.asked.clear()
+    full_parser()
+    asked = environment.asked | set(_ASKED.findall(source))
     assert {"URI", "THREADS"} <= named
     assert {"COLLECTION", "THREADS"} <= asked
     assert named | asked == set(VARIABLES), "of those listed each is asked for, and the other way round"

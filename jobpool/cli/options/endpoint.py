@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
-from .environment import from_environment
+from .environment import add_option
 
 PASSWORD_VARIABLE = "JOBPOOL_METRICS_PASSWORD"  # noqa: S105
 
@@ -21,33 +21,30 @@ class Secured(TypedDict):
     password: str | None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
+def add_arguments(parser: argparse.ArgumentParser, *aliases: str) -> None:
+    """Declare the options; `aliases` are other names of ``--metrics-addr``."""
+    add_option(
+        parser,
+        "--metrics-addr",
+        *aliases,
+        metavar="ADDR",
+        help="local address to listen on",
+        default="127.0.0.1",
+    )
+    add_option(
+        parser,
         "--metrics-tls-cert",
-        default=from_environment("METRICS_TLS_CERT"),
         metavar="FILE",
-        help="answer by TLS, with this certificate chain (PEM) ($JOBPOOL_METRICS_TLS_CERT)",
+        help="answer by TLS, with this certificate chain (PEM)",
     )
-    parser.add_argument(
-        "--metrics-tls-key",
-        default=from_environment("METRICS_TLS_KEY"),
-        metavar="FILE",
-        help="its key, if that is in another file ($JOBPOOL_METRICS_TLS_KEY)",
-    )
-    parser.add_argument(
+    add_option(parser, "--metrics-tls-key", metavar="FILE", help="its key, if that is in another file")
+    add_option(
+        parser,
         "--metrics-user",
-        default=from_environment("METRICS_USER"),
         metavar="NAME",
-        help=f"ask for this name and the password in ${PASSWORD_VARIABLE}, or in --metrics-password-file "
-        "($JOBPOOL_METRICS_USER)",
+        help=f"ask for this name and the password in ${PASSWORD_VARIABLE}, or in --metrics-password-file",
     )
-    parser.add_argument(
-        "--metrics-password-file",
-        default=from_environment("METRICS_PASSWORD_FILE"),
-        metavar="FILE",
-        help="whose first line is the password ($JOBPOOL_METRICS_PASSWORD_FILE)",
-    )
+    add_option(parser, "--metrics-password-file", metavar="FILE", help="whose first line is the password")
 
 
 def secured(args: argparse.Namespace) -> Secured:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+from typing import Any
 
 PREFIX = "JOBPOOL_"
 
@@ -41,3 +43,27 @@ def from_environment(name: str, default: str | None = None) -> str | None:
     """Return ``$JOBPOOL_<name>``, the default of the option of that name."""
     asked.add(name)
     return os.environ.get(f"{PREFIX}{name}", default)
+
+
+def add_option(
+    parser: argparse._ActionsContainer,
+    *names: str,
+    help: str = "",
+    default: str | None = None,
+    otherwise: str | None = None,
+    **more: Any,
+) -> None:
+    """Declare an option, or an argument, that can be given in the environment as well.
+
+    Args:
+        names: Of the option; the longest is the variable's as well.
+        help: Without the variable, which is told behind it.
+        otherwise: What is taken if neither is given, in words; None if those are `default`.
+        more: As of `add_argument`.
+    """
+    name = max(names, key=len).lstrip("-").replace("-", "_").upper()
+    left = default if otherwise is None else otherwise
+    where = f"(${PREFIX}{name})" if left is None else f"(${PREFIX}{name}, else {left})"
+    asked.add(name)
+    given = os.environ.get(f"{PREFIX}{name}", default)
+    parser.add_argument(*names, default=given, help=f"{help} {where}".lstrip(), **more)

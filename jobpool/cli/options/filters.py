@@ -6,12 +6,13 @@ import argparse
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...job import State
 from .amounts import before, instant, seconds
 
 if TYPE_CHECKING:
     from ...manager import JobManager
 
-STATES = ("waiting", "pending", "claimed", "running", "succeeded", "failed", "cancelled")
+STATES = tuple(state.value for state in State)
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, older_than: bool = True) -> None:

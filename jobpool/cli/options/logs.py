@@ -7,26 +7,28 @@ import logging
 import sys
 from collections.abc import Callable
 
-from .environment import from_environment
+from .environment import add_option
 
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--log-level`` and ``--log-format``."""
-    parser.add_argument(
+    add_option(
+        parser,
         "--log-level",
         type=_log_level,
-        default=from_environment("LOG_LEVEL", "INFO"),
         metavar="LEVEL",
-        help=f"{', '.join(LEVELS)} ($JOBPOOL_LOG_LEVEL, else INFO)",
+        help=", ".join(LEVELS),
+        default="INFO",
     )
-    parser.add_argument(
+    add_option(
+        parser,
         "--log-format",
         type=_log_format,  # and not choices, which a default from the environment would pass by
-        default=from_environment("LOG_FORMAT", "text"),
         metavar="text|json",
-        help="json: one object a line on stderr ($JOBPOOL_LOG_FORMAT, else text)",
+        help="json: one object a line on stderr",
+        default="text",
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .amounts import seconds
-from .environment import from_environment
+from .environment import add_option, from_environment
 
 if TYPE_CHECKING:
     from ...manager import JobManager
@@ -29,25 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--uri", default=None, metavar="URI", help="of MongoDB ($JOBPOOL_URI, else mongodb://localhost:27017)"
     )
-    group.add_argument(
-        "--collection",
-        default=from_environment("COLLECTION", "jobs"),
-        metavar="NAME",
-        help="($JOBPOOL_COLLECTION, else jobs)",
-    )
-    group.add_argument(
+    add_option(group, "--collection", metavar="NAME", default="jobs")
+    add_option(
+        group,
         "-m",
         "--manager",
-        default=from_environment("MANAGER"),
         metavar="MODULE:MANAGER",
-        help="take a JobManager of yours instead, with what it knows of its executors ($JOBPOOL_MANAGER)",
+        help="take a JobManager of yours instead, with what it knows of its executors",
     )
-    group.add_argument(
+    add_option(
+        group,
         "--timeout",
         type=seconds,
-        default=from_environment("TIMEOUT"),
         metavar="SECONDS",
-        help=f"after which MongoDB is given up ($JOBPOOL_TIMEOUT, else that of --manager, or {TIMEOUT:g})",
+        help="after which MongoDB is given up",
+        otherwise=f"that of --manager, or {TIMEOUT:g}",
     )
 
 
