@@ -90,6 +90,8 @@ class TypeOverview:
         alias_of: The type of which a pool alive says that this is an alias; None if none does.
         aliases: Those that pools alive say it has.
         limits: What a pool alive heeds when it claims jobs of it; None if nothing.
+        start_rate: Attempts of it that pools alive began per second, over about the last minute; None if one of
+            those that run it is of a version that does not say.
     """
 
     type: str
@@ -109,6 +111,7 @@ class TypeOverview:
     alias_of: str | None = None
     aliases: tuple[str, ...] = ()
     limits: TypeLimits | None = None
+    start_rate: float | None = None
 
     @property
     def nobody_runs_it(self) -> bool:
@@ -194,6 +197,9 @@ class Activity:
         members: How many members that has, by the word of who answered, arbiters included; 1 of none.
         unreachable: Those of them, ``host:port``, that this process could not reach lately.
         documents: How many jobs there are, whatever their state, as MongoDB keeps count.
+        removed: How many `server` has removed from the collection since it came up, by its own statistics: the
+            difference of two looks counts, with that of `documents` it is what was created. None if this user may
+            not know (the right is `collStats`), or if the server does not tell.
         failed: How many failed for good since the instant asked for; None if none was.
         pools: Those alive.
         held: What pools hold, those that died with it included.
@@ -214,6 +220,7 @@ class Activity:
     running: tuple[RunningJob, ...] = field(repr=False)
     failures: tuple[FailedJob, ...] = field(repr=False)
     paused: Paused
+    removed: int | None = None
 
     def held_by(self, pool: AlivePool) -> tuple[int, int]:
         """Return how many jobs a pool has claimed, and how many it runs."""
@@ -271,4 +278,11 @@ def _type_of(
         alias_of=owner,
         aliases=tuple(sorted(alias for alias, other in aliases.items() if other == type)),
         limits=next((limits for pool in running if (limits := pool.limits_of(type)) is not None), None),
+        start_rate=_start_rate(type, running),
     )
+
+
+def _start_rate(type: str, pools: Iterable[AlivePool]) -> float | None:
+    rates = [None if pool.start_rates is None else pool.start_rates.get(type, 0.0) for pool in pools]
+    known = [rate for rate in rates if rate is not None]
+    return sum(known, 0.0) if len(known) == len(rates) else None

@@ -7,9 +7,18 @@ from datetime import UTC, datetime
 _UNITS = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
+#: What is said of a pool whose next word is overdue, before for how long it has been.
+SILENT = "silent for "
+
+
 def several(number: int, what: str) -> str:
     """Return ``1 job`` or ``1,234 jobs``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def silence(seconds: float) -> str:
+    """Return ``silent for 13s``."""
+    return f"{SILENT}{duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

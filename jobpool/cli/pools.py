@@ -82,7 +82,7 @@ def _row(pool: AlivePool, held: tuple[Held, ...], now: datetime) -> tuple[str, .
     claimed, running = held_by(pool, held)
     return (
         pool.name,
-        facts.pool_state(pool),
+        _state(pool),
         count(running),
         count(pool.threads),
         past(pool.seen_at, now) if pool.seen_at else "-",
@@ -95,6 +95,12 @@ def _row(pool: AlivePool, held: tuple[Held, ...], now: datetime) -> tuple[str, .
         ", ".join(sorted(pool.types)) or "-",
         _limits(pool),
     )
+
+
+def _state(pool: AlivePool) -> str:
+    """Return running, draining, silent or dead; alive if it does not say more."""
+    said = (pool.state or "alive") if pool.alive else "dead"
+    return facts.pool_state(said, silent=pool.silent, heard_ago=pool.heard_ago)
 
 
 def _limits(pool: AlivePool) -> str:

@@ -43,7 +43,7 @@ TABLES = {
     "holders": ("held by", ("id", "state", "pool", "host", "pid", "started_at", "lease_until")),
     "longest": ("running longest", ("id", "type", "pool", "host", "pid", "started_at")),
     "jobs": ("waits for", ("id", "type", "state")),
-    "pools": ("pools", ("name", "host", "pid", "state", "threads", "version", "seen_at", "types")),
+    "pools": ("pools", ("name", "host", "pid", "state", "silent_for", "threads", "version", "seen_at", "types")),
     "died": ("pools that died", ("name", "host", "pid", "version", "seen_at", "types")),
 }
 

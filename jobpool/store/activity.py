@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import OperationFailure
 
 from ..data import LENIENT
 from ..job import State
@@ -21,7 +22,8 @@ from .documents import HOLDER_END, Document
 from .glimpses import is_failed, is_running, to_failed, to_held, to_instant, to_running
 from .indexes import FAILED_INDEX, LEASE_INDEX
 from .presence import Presence
-from .settings import Settings
+from .settings import UNAUTHORIZED, Settings
+from .sizes import NOT_THERE
 
 #: No job failed then: somebody else wrote what is behind it, and Python has no such dates.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -55,6 +57,14 @@ _HOLDER: Document = {
 }
 
 
+#: How many jobs there are, and what the server did to the index of their ids: only who removes a job removes
+#: from it. Others of its statistics count changes of jobs as well, or creates that found their job there.
+_SIZE: list[Document] = [
+    {"$collStats": {"storageStats": {}}},
+    {"$project": {"count": "$storageStats.count", "ids": "$storageStats.indexDetails._id_.cursor"}},
+]
+
+
 class Overseeing:
     """Looks at what goes on. Nothing is created or changed. Threads: any; no state of its own."""
 
@@ -80,13 +90,15 @@ class Overseeing:
             hello = await self._connection.hello()
             now = self._connection.clock.learn(hello["localTime"])
             held, running = await self._held(limit, now)
+            documents, removed = await self._documents()
             return Activity(
                 at=now,
                 server=str(hello.get("me") or _address(self._connection)),
                 replica_set=hello.get("setName"),
                 members=max(1, sum(len(hello.get(kind, ())) for kind in ("hosts", "passives", "arbiters"))),
                 unreachable=_unreachable(self._connection),
-                documents=await self._call(self._jobs.estimated_document_count),
+                documents=documents,
+                removed=removed,
                 failed=None if since is None else await self._failed_since(since, now),
                 pools=await self._presence.alive(),
                 held=held,
@@ -119,6 +131,19 @@ class Overseeing:
         """Return how many jobs there are, as the server keeps count."""
         with self._connection.call("count", what="counting jobs"):
             return await self._call(self._jobs.estimated_document_count)
+
+    async def _documents(self) -> tuple[int, int | None]:
+        """Return how many jobs there are, and how many were removed since the server came up, if it tells."""
+        try:
+            cursor = await self._call(self._jobs.aggregate, _SIZE)
+            shards = await self._call(cursor.to_list)
+        except OperationFailure as error:
+            if error.code != UNAUTHORIZED and error.code not in NOT_THERE:
+                raise
+            return await self._call(self._jobs.estimated_document_count), None
+        removed = [shard.get("ids", {}).get("remove calls") for shard in shards]
+        told = [int(number) for number in removed if isinstance(number, int | float)]
+        return sum(int(shard["count"]) for shard in shards), sum(told) if len(told) == len(removed) else None
 
     async def _held(self, limit: int, now: datetime) -> tuple[tuple[Held, ...], tuple[RunningJob, ...]]:
         """Read what pools hold, once."""

@@ -40,7 +40,7 @@ class Sizes:
                 cursor = await self._call(self._jobs.aggregate, stats)
                 found = await self._call(cursor.to_list)
             except OperationFailure as error:
-                if error.code != UNAUTHORIZED and error.code not in _NOT_THERE:
+                if error.code != UNAUTHORIZED and error.code not in NOT_THERE:
                     raise
                 return None
         parts = [one["storageStats"] for one in found]  # one per shard
@@ -107,4 +107,4 @@ class Sizes:
 
 
 #: NamespaceNotFound; a view, which has no size of its own.
-_NOT_THERE = frozenset((26, 166))
+NOT_THERE = frozenset((26, 166))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backlog import AlivePool
 from ..names import LISTED, shown
-from ..phrases import duration, moment
+from ..phrases import duration, moment, silence
 from .situation import Holding, Situation
 
 #: The default id of a job, and how much of it a sentence has.
@@ -44,8 +44,15 @@ def past(situation: Situation, name: str) -> str:
 
 
 def place(pool: AlivePool) -> str:
-    """Return a pool, and where it is."""
-    return f"pool {shown(pool.name, LISTED)} on {shown(pool.host, LISTED)[1:-1]}, process {pool.pid}"
+    """Return a pool, and where it is, and for how long it is silent if it is."""
+    at = f"pool {shown(pool.name, LISTED)} on {shown(pool.host, LISTED)[1:-1]}, process {pool.pid}"
+    silent = _silent_for(pool)
+    return at if silent is None else f"{at} ({silence(silent)})"
+
+
+def _silent_for(pool: AlivePool) -> float | None:
+    """Return for how many seconds a pool has not spoken that should have; None of all others."""
+    return pool.heard_ago if pool.silent else None
 
 
 def pool_facts(pools: Iterable[AlivePool]) -> list[dict[str, Any]]:
@@ -62,6 +69,7 @@ def pool_facts(pools: Iterable[AlivePool]) -> list[dict[str, Any]]:
             "types": sorted(pool.types)[:MOST],
             "seen_at": pool.seen_at,
             "alive": pool.alive,
+            "silent_for": _silent_for(pool),
         }
         for pool in islice(pools, MOST)
     ]

@@ -176,20 +176,13 @@ def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:
     return pool.id == id if id is not None and pool.version is not None else pool.name == name
 
 
-def _late(situation: Situation, pool: AlivePool) -> bool:
-    """Say whether a pool should have spoken again: it does before its word has been good for half of its time."""
-    if pool.seen_at is None or pool.fresh_until is None:
-        return False
-    return situation.now > pool.seen_at + (pool.fresh_until - pool.seen_at) / 2
-
-
 def nothing(situation: Situation) -> Reason:
     """Nothing holds it up that can be seen."""
     run_at = situation.instant("run_at")
     since = 0.0 if run_at is None else max(0.0, situation.since(run_at))
     pools = situation.serving
     heard = min((situation.since(pool.seen_at) for pool in pools if pool.seen_at is not None), default=None)
-    late = all(_late(situation, pool) for pool in pools)
+    late = bool(pools) and all(pool.silent for pool in pools)
     facts = {
         "run_at": run_at,
         "due_for": since,
@@ -198,8 +191,10 @@ def nothing(situation: Situation) -> Reason:
         "pools": pool_facts(pools),
     }
     by = f"{several(len(pools), 'pool')} with {several(sum(pool.threads for pool in pools), 'thread')}"
+    silent = f"{'it is' if len(pools) == 1 else 'they are'} silent, and may be dead"
     if since < SOON:
         text = f"nothing holds it up: it has been due for {duration(since)}, and {by} should take it now"
+        text += f"; but {silent}" if late else ""
         return Reason("just_due", text, "ask again in a moment", facts)
     text = (
         f"nothing that can be seen from here holds it up: it has been due for {duration(since)}, it is the next, "
@@ -208,7 +203,7 @@ def nothing(situation: Situation) -> Reason:
     if heard is not None:
         text += f", {'' if len(pools) == 1 else 'one of them '}heard of last {duration(max(0.0, heard))} ago"
     if late:
-        text += f"; {'it' if len(pools) == 1 else 'they'} should have spoken since then, and may be dead"
+        text += f"; {silent}: {'it' if len(pools) == 1 else 'they'} should have spoken since then"
     remedy = (
         "see whether these pools live and reach MongoDB: their /readyz, their logs. An open transaction may have "
         "written the job: MongoDB ends one after its transactionLifetimeLimitSeconds, a minute mostly"

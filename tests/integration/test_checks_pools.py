@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -43,8 +44,15 @@ def test_a_pool_died(manager: JobManager, jobs: Jobs) -> None:
 
 
 def test_a_pool_is_silent(manager: JobManager, jobs: Jobs) -> None:
-    jobs.database["jobs.pools"].insert_one(pool("p2", seen_at=now(-900), fresh_until=now(900)))
-    assert only(manager.check(), "pools.silent", "warning").facts["pool"] == "p2"
+    pools = jobs.database["jobs.pools"]
+    pools.insert_one(pool("p2", seen_at=now(-900), fresh_until=now(900)))
+    found = only(manager.check(), "pools.silent", "warning")
+    assert found.facts["pool"] == "p2"
+    assert "silent for 15m, and counts as alive all the same" in found.text
+    pools.update_one({"_id": "p2"}, {"$set": {"seen_at": now(-20), "fresh_until": now(500), "speaks_every": 10.0}})
+    found = only(manager.check(), "pools.silent", "warning")
+    assert re.search(r"silent for 2\ds, and should have spoken since", found.text)
+    assert found.facts["silent_for"] >= 20
 
 
 def test_every_pool_drains(manager: JobManager, jobs: Jobs) -> None:

@@ -53,6 +53,21 @@ def failed(id: str, type: Any, at: Any, **fields: Any) -> dict[str, Any]:
     return {"_id": id, "type": type, "state": "failed", "finished_at": at, "error": error, "attempts": 1, **fields}
 
 
+def test_only_what_is_removed_counts_as_removed(overseen: JobManager, jobs: Jobs) -> None:
+    def looked() -> tuple[int, int]:
+        seen = overseen.activity()
+        assert seen.removed is not None
+        return seen.documents, seen.removed
+
+    _, before = looked()
+    overseen.create_many({"type": "good", "data": n} for n in range(20))
+    overseen.create_many({"type": "good", "data": n} for n in range(20))  # they are there
+    assert overseen.run_all() == 20
+    assert looked() == (20, before)
+    jobs.delete_many({"data": {"$lt": 5}})
+    assert looked() == (15, before + 5)
+
+
 def test_what_runs_is_shown_with_its_pool_the_one_that_began_first_in_front(
     overseen: JobManager, gate: Gate
 ) -> None:

@@ -85,7 +85,13 @@ def test_one_look_as_json(cli: Cli, busy: JobManager) -> None:
     (found,) = cli("top", "--once", "--json").lines
     assert set(found) == KEYS
     assert (found["documents"], found["busy"], found["threads"], found["trouble"]) == (1202, 1, 2, None)
-    assert set(found["rates"]) == {"seconds", "growth", "ended", "failed", "backlog"}
+    assert set(found["rates"]) == {
+        *("seconds", "growth", "ended", "failed", "backlog", "created", "removed", "started"),
+    }
+    assert (found["rates"]["created"], found["rates"]["started"] >= 0) == (None, True)
+    assert [(one["silent"], one["heard_ago"] >= 0, one["started"] >= 0) for one in found["pools"]] == [
+        (False, True, True)
+    ]
     assert {one["type"]: one["due"] for one in found["types"]} == {"bad": 0, "mail": 1200, "render": 0}
     assert [(one["id"], one["pool"]) for one in found["running"]] == [("long", "studio")]
     assert [(one["type"], one["error"], one["jobs"]) for one in found["failures"]] == [("bad", "LookupError", 1)]
@@ -107,6 +113,23 @@ def test_in_a_pipe_frames_follow_each_other_until_a_signal(cli: Cli, manager: Jo
     assert (first["documents"], first["rates"]["growth"]) == (3, None)
     assert grown["rates"]["backlog"] > 0
     assert {one["type"]: one["due"] for one in grown["types"]} == {"mail": 103}
+
+
+def test_what_is_created_and_removed_is_told_apart(cli: Cli, manager: JobManager) -> None:
+    manager.create_many({"type": "mail", "data": n} for n in range(100))
+    with cli.started("top", "--json", "--every", "0.2") as process:
+        assert process.stdout is not None
+        frames = (json.loads(line) for line in process.stdout)
+        assert next(frames)["documents"] == 100
+        manager.create_many({"type": "mail", "data": n} for n in range(50, 150))
+        assert manager.remove_many(type="mail") == 150
+        created = removed = 0
+        while removed < 150:
+            frame = next(frames)
+            created += round(frame["rates"]["created"] * frame["rates"]["seconds"])
+            removed += round(frame["rates"]["removed"] * frame["rates"]["seconds"])
+        process.kill()
+    assert (created, removed) == (50, 150)
 
 
 def test_who_has_read_enough_ends_it_quietly(cli: Cli, manager: JobManager) -> None:

@@ -143,7 +143,7 @@ def test_types_as_json(cli: Cli, shop: JobManager, pool: WorkerPool) -> None:
     assert mail["limits"]["limit"] == {"running": 5, "rate": 10, "per": 1.0, "burst": None}
     assert set(mail) == {
         *("type", "due", "scheduled", "waiting", "claimed", "running", "failed", "oldest_due_age", "throughput"),
-        *("run_seconds", "pools", "threads", "paused", "pause", "alias_of", "aliases", "limits"),
+        *("run_seconds", "pools", "threads", "paused", "pause", "alias_of", "aliases", "limits", "start_rate"),
     }
     assert (lines["later"]["scheduled"], lines["letter"]["alias_of"]) == (1, "mail")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from jobpool.backlog import AlivePool, Backlog, Rate, TypeBacklog
 from jobpool.cli.live.drawing import HELP, fitted, flowed, header, plain
-from jobpool.cli.live.frame import Frame, Rates, alike, rates_of
+from jobpool.cli.live.frame import Frame, Rates, alike, load_of, rates_of
 from jobpool.cli.live.looker import Looker
 from jobpool.cli.live.rows import ORDERS, Section, sections
 from jobpool.cli.terminal.screen import Column
@@ -52,9 +53,9 @@ def frame(**options: Any) -> Frame:
         "pools_alive": 1,
         "threads": 4,
         "busy": 2,
-        "rates": Rates(1.0, 5.0, 4.0, 0.0, -2.0),
+        "rates": Rates(1.0, 5.0, 4.0, 0.0, -2.0, created=7.0),
         "counted_at": NOW,
-        "types": (TypeOverview(type="a", due=1), TypeOverview(type="b", due=2, failed=1)),
+        "types": (TypeOverview(type="a", due=1, start_rate=3.0), TypeOverview(type="b", due=2, failed=1)),
         "pools": (),
         "running": (),
         "failures": (),
@@ -71,7 +72,42 @@ def test_at_the_first_look_only_failures_and_the_pools_word_are_known() -> None:
 
 def test_between_two_looks_it_is_known_how_fast_things_move() -> None:
     found = rates_of(activity(2, 30, failed=4), activity(0, 10), at(0), (count(0, 100), count(4, 80)))
-    assert found == Rates(seconds=2.0, growth=10.0, ended=0.0, failed=2.0, backlog=-5.0)
+    assert found == Rates(seconds=2.0, growth=10.0, ended=0.0, failed=2.0, backlog=-5.0, started=0.0)
+
+
+def moved(now: Activity, before: Activity | None) -> tuple[float | None, float | None]:
+    found = rates_of(now, before, at(0), ())
+    return found.created, found.removed
+
+
+def test_what_was_created_is_what_there_is_more_and_what_was_removed() -> None:
+    before = activity(0, 100, removed=1000)
+    assert moved(activity(2, 90, removed=1030), before) == (10.0, 15.0)
+    assert moved(activity(2, 60, removed=1030), before) == (0.0, 15.0), "not less than none"
+    assert moved(activity(2, 90, removed=None), before) == (None, None)
+    assert moved(activity(2, 90, removed=1030), activity(0, 100)) == (None, None)
+    assert moved(activity(2, 90, removed=5), before) == (None, None), "the server was restarted"
+    assert moved(activity(2, 90, removed=1030), replace(before, server="other:1")) == (None, None)
+    assert moved(before, None) == (None, None)
+
+
+def test_how_many_are_started_is_known_if_every_pool_says_so() -> None:
+    old, new = POOL, replace(POOL, start_rates={"a": 2.0, "b": 0.5})
+    assert rates_of(activity(0, 1, pools=(new, new)), None, at(-60), ()).started == 5.0
+    assert rates_of(activity(0, 1, pools=(new, old)), None, at(-60), ()).started is None
+    rows = [load_of(pool, activity(0, 1)) for pool in (old, new)]
+    assert [one.started for one in rows] == [None, 2.5]
+    made = sections(frame(pools=tuple(rows), types=None))[0]
+    started = [one.name for one in made.columns].index("started")
+    assert [row[started] for row in made.rows] == ["-", "2.5/s"]
+
+
+def test_a_silent_pool_is_shown_as_such() -> None:
+    silent = replace(POOL, state="running", silent=True, heard_ago=13.2)
+    loads = (load_of(silent, activity(0, 1)), load_of(POOL, activity(0, 1)))
+    told = frame(pools=loads, pools_alive=2, types=None)
+    assert header(told, 100)[1].startswith("2 pools (1 silent)  ")
+    assert [row[3] for row in sections(told)[0].rows] == ["silent for 13s", "-"]
 
 
 def test_clocks_that_stand_still_give_no_rates() -> None:
@@ -154,7 +190,7 @@ def test_the_header_says_what_is_wrong_with_all_of_it() -> None:
     assert lines == [
         "12:00:00Z  shop.jobs  rs h:1  3 members",
         "1 pool  2 of 4 threads busy  1,234 jobs +5/s  counted 9s ago",
-        "ended 4/s  failed 0/s  backlog -2/s",
+        "created 7/s  started -  ended 4/s  failed 0/s  backlog -2/s",
         "UNREACHABLE: g:1, g:2",
         "PAUSED: every type (5m ago)",
         "NOT COUNTED: it took too long",
@@ -163,7 +199,9 @@ def test_the_header_says_what_is_wrong_with_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "first"), [("due", "b"), ("type", "a"), ("failed", "b"), ("oldest", "b"), ("rate", "b")], ids=str
+    ("order", "first"),
+    [("due", "b"), ("type", "a"), ("failed", "b"), ("oldest", "b"), ("rate", "b"), ("started", "a")],
+    ids=str,
 )
 def test_types_are_sorted_as_asked(order: str, first: str) -> None:
     assert sections(frame(), order)[0].rows[0][0] == first

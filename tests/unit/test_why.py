@@ -297,8 +297,13 @@ def test_nothing_holds_it_up() -> None:
     unclear = first(job(), MAIL)
     assert "it has been due for 1m, it is the next, and 1 pool with 4 threads runs its type" in unclear.text
     assert unclear.text.endswith("1 pool with 4 threads runs its type, heard of last 3s ago")
-    late = first(job(), pool("mail", seen_at=ago(18), fresh_until=ago(-17)))
-    assert late.text.endswith("heard of last 18s ago; it should have spoken since then, and may be dead")
+    silent = pool("mail", seen_at=ago(18), fresh_until=ago(-17), heard_ago=18.0, silent=True)
+    late = first(job(), silent)
+    assert late.text.endswith("last 18s ago; it is silent, and may be dead: it should have spoken since then")
+    assert first(job(run_at=ago(1)), silent).text.endswith("take it now; but it is silent, and may be dead")
+    assert [one["silent_for"] for one in (*unclear.facts["pools"], *late.facts["pools"])] == [None, 18.0]
+    both = first(job(), MAIL, silent)
+    assert "silent" not in both.text
     assert (unclear.facts["late"], late.facts["late"]) == (False, True)
     assert "older versions" not in unclear.remedy
     assert "older versions" in first(job(), pool("mail", version=None)).remedy

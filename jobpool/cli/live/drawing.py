@@ -20,6 +20,8 @@ GAP = "  "
 HELP = """\
 jobs      all that are kept, in any state, and how they
           become more per second: created less removed
+created   jobs that came per second, by MongoDB's count
+started   attempts that began per second, and
 ended     attempts that ended per second, by the pools' own
           word, over about the last minute
 failed    jobs that failed for good per second
@@ -30,6 +32,7 @@ counted   when that was: counting rests for 20 times as
 busy      threads of the pools alive that have a job
 running   jobs that are started; short ones are started a
           moment ahead of their threads
+silent    a pool that should have spoken again: killed?
 rate      of a type or pool, as "ended"
 failed last  of the 20 jobs that failed last for good
 
@@ -52,7 +55,7 @@ def header(frame: Frame, width: int, *, words: bool = False, now: datetime | Non
         parts.append(f"{frame.members} members")
     lines = flowed(parts, width)
     load = [
-        several(frame.pools_alive, "pool"),
+        several(frame.pools_alive, "pool") + _silent(frame),
         f"{count(frame.busy)} of {count(frame.threads)} threads busy",
         f"{count(frame.documents)} jobs {_signed(frame.rates.growth)}".removesuffix(" -"),
     ]
@@ -66,9 +69,16 @@ def header(frame: Frame, width: int, *, words: bool = False, now: datetime | Non
     return lines
 
 
+def _silent(frame: Frame) -> str:
+    number = sum(pool.silent for pool in frame.pools)
+    return f" ({count(number)} silent)" if number else ""
+
+
 def _rates(frame: Frame, *, words: bool) -> list[str]:
     rates = frame.rates
     return [
+        f"created {_rate(rates.created)}",
+        f"started {_rate(rates.started)}",
         f"ended {rate(rates.ended)}" + (" (attempts, by the pools' word, over the last minute)" if words else ""),
         f"failed {_rate(rates.failed)}" + (" (for good)" if words else ""),
         f"backlog {_signed(rates.backlog)}",

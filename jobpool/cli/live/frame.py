@@ -26,6 +26,10 @@ class Rates:
         ended: Attempts that ended, by the pools' own word, over about the last minute.
         failed: Jobs that failed for good.
         backlog: How the jobs that are due, scheduled or waiting become more, between the last two counts.
+        created: Jobs that came into the collection, between these two looks as well.
+        removed: Jobs that were removed from it, by anybody or because their time was over.
+        started: Attempts that were begun, by the pools' own word, over about the last minute; None as well if
+            one of them is of a version that does not say.
     """
 
     seconds: float | None
@@ -33,6 +37,9 @@ class Rates:
     ended: float
     failed: float | None
     backlog: float | None
+    created: float | None = None
+    removed: float | None = None
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class PoolLoad:
         running: Jobs whose executor it has called.
         claimed: Jobs that wait there for a thread.
         ended: Attempts that ended there per second, over about the last minute.
+        started: Attempts that were begun there per second; None if it is of a version that does not say.
+        silent, heard_ago: See `AlivePool`.
     """
 
     name: str
@@ -56,6 +65,9 @@ class PoolLoad:
     running: int
     claimed: int
     ended: float
+    started: float | None = None
+    silent: bool = False
+    heard_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +142,34 @@ def rates_of(now: Activity, before: Activity | None, since: datetime, counts: tu
     """
     seconds = (now.at - since).total_seconds()
     lately = None if before is None else (now.at - before.at).total_seconds()
+    known = before is not None and lately is not None and lately > 0
+    growth = (now.documents - before.documents) / lately if before and lately and known else None
+    removed = _removed(now, before)
+    removed_rate = removed / lately if removed is not None and lately and known else None
     return Rates(
         seconds=lately,
-        growth=(now.documents - before.documents) / lately if before and lately and lately > 0 else None,
+        growth=growth,
         ended=sum((rate.per_second for pool in now.pools for rate in pool.rates.values()), 0.0),
         failed=None if now.failed is None or seconds <= 0 else now.failed / seconds,
         backlog=_growth(counts),
+        # A job that comes or goes while MongoDB tells of both may be in one of them only.
+        created=None if growth is None or removed_rate is None else max(0.0, growth + removed_rate),
+        removed=removed_rate,
+        started=_started(now),
     )
+
+
+def _removed(now: Activity, before: Activity | None) -> int | None:
+    """Return how many jobs were removed between two looks; None if it is another server, or it was restarted."""
+    if before is None or now.removed is None or before.removed is None or now.server != before.server:
+        return None
+    return now.removed - before.removed if now.removed >= before.removed else None
+
+
+def _started(activity: Activity) -> float | None:
+    rates = [pool.started_per_second for pool in activity.pools]
+    known = [rate for rate in rates if rate is not None]
+    return sum(known, 0.0) if len(known) == len(rates) else None
 
 
 def _growth(counts: tuple[Backlog, ...]) -> float | None:
@@ -165,6 +198,9 @@ def load_of(pool: AlivePool, activity: Activity) -> PoolLoad:
         running=running,
         claimed=claimed,
         ended=sum((rate.per_second for rate in pool.rates.values()), 0.0),
+        started=pool.started_per_second,
+        silent=pool.silent,
+        heard_ago=pool.heard_ago,
     )
 
 

@@ -180,5 +180,5 @@ class Looker:
         return run(self._manager.store.now())
 
 
-def _order(load: PoolLoad) -> tuple[str, str, int]:
-    return load.name, load.host, load.pid
+def _order(load: PoolLoad) -> tuple[bool, str, str, int]:
+    return not load.silent, load.name, load.host, load.pid

@@ -45,6 +45,10 @@ def _by_rate(one: TypeOverview) -> Any:
     return -one.throughput, -one.due, one.type
 
 
+def _by_started(one: TypeOverview) -> Any:
+    return -(one.start_rate or 0.0), -one.due, one.type
+
+
 def _by_failed(one: TypeOverview) -> Any:
     return -one.failed, -one.due, one.type
 
@@ -58,6 +62,7 @@ ORDERS: dict[str, Callable[[TypeOverview], Any]] = {
     "due": _by_due,
     "oldest": _by_age,
     "rate": _by_rate,
+    "started": _by_started,
     "failed": _by_failed,
     "type": _by_name,
 }
@@ -86,6 +91,7 @@ _TYPES = (
     Column("oldest", right=True),
     Column("running", right=True),
     Column("rate", right=True),
+    Column("started", right=True, optional=True),
     Column("pools", right=True, optional=True),
     Column("note", optional=True),
     Column("failed", right=True, optional=True),
@@ -103,6 +109,7 @@ def _type(one: TypeOverview) -> tuple[str, ...]:
         duration(one.oldest_due_age) if one.due else "-",
         count(one.running),
         rate(one.throughput) if one.throughput else "-",
+        rate(one.start_rate) if one.start_rate else "-",
         count(one.pools),
         "paused" if one.paused else facts.NOBODY if one.nobody_runs_it else "-",
         count(one.failed),
@@ -117,9 +124,10 @@ _POOLS = (
     Column("pool", least=12),
     Column("running", right=True),
     Column("threads", right=True),
-    Column("claimed", right=True),
+    Column("state"),
+    Column("claimed", right=True, optional=True),
     Column("rate", right=True, optional=True),
-    Column("state", optional=True),
+    Column("started", right=True, optional=True),
     Column("host", optional=True),
     Column("pid", right=True, optional=True),
 )
@@ -130,9 +138,10 @@ def _pool(one: PoolLoad) -> tuple[str, ...]:
         one.name,
         count(one.running),
         count(one.threads),
+        facts.pool_state(one.state or "-", silent=one.silent, heard_ago=one.heard_ago),
         count(one.claimed),
         rate(one.ended) if one.ended else "-",
-        one.state or "-",
+        "-" if one.started is None else rate(one.started),
         one.host,
         str(one.pid),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ...phrases import silence
 from .words import count, duration, past
 
 if TYPE_CHECKING:
-    from ...backlog import AlivePool, TypeLimits
+    from ...backlog import TypeLimits
     from ...limits import Limit
     from ...pauses import Paused
 
@@ -51,9 +52,9 @@ def _limit(limit: Limit) -> str:
     return ", ".join(parts)
 
 
-def pool_state(pool: AlivePool) -> str:
-    """Return what a pool is about: running, draining or dead; alive if it does not say more."""
-    return (pool.state or "alive") if pool.alive else "dead"
+def pool_state(state: str, *, silent: bool, heard_ago: float | None) -> str:
+    """Return what a pool is about, by its own word; ``silent for 13s`` if the next one is overdue."""
+    return silence(heard_ago) if silent and heard_ago is not None else state
 
 
 def mean(seconds: float | None) -> str:

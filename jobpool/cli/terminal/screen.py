@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ...phrases import SILENT
 from .words import cells as places
 from .words import clean, cut
 
@@ -34,6 +35,7 @@ STYLES = {
     "paused": "yellow",
     "draining": "yellow",
     "dead": "bold red",
+    SILENT: "bold red",
     "nobody runs it": "bold red",
 }
 
@@ -131,8 +133,12 @@ def rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]], width:
         justify: Any = "right" if one.right else "left"
         made.add_column(one.name.upper(), justify=justify, no_wrap=True, overflow="ellipsis", width=most)
     for row in cells:
-        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        made.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     return made
+
+
+def _style(cell: str) -> str:
+    return STYLES.get(SILENT if cell.startswith(SILENT) else cell, "")
 
 
 def fitting(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from operator import itemgetter
 
 from ...checkup import Finding
 from ...job import State
 from ...names import shown
-from ...phrases import duration, moment
+from ...phrases import moment, silence
 from ..cards import pool_of
 from ..documents import Document
 from ..indexes import CLAIM_INDEX
@@ -19,8 +19,8 @@ from .words import DRAINING, living, needed, place_of, pools_known
 
 #: A pool that died longer ago is nobody's surprise any more.
 DIED_LATELY = timedelta(hours=1)
-#: A pool speaks every 15 s, or each time it counts.
-SILENT = timedelta(seconds=GRACE)
+#: Nobody who died counts as alive for so long.
+IMPOSSIBLE = GRACE
 _POOLS = "find on .pools (jobpoolMonitor)"
 
 
@@ -72,19 +72,27 @@ async def dead(look: Look) -> Sequence[Finding]:
 
 
 async def silent(look: Look) -> Sequence[Finding]:
-    """Does a pool count as alive that has not spoken for long?"""
-    found = [pool for pool in await living(look) if pool.seen_at is not None and pool.seen_at < look.now - SILENT]
+    """Does a pool count as alive that should have spoken again?"""
     told = [
         warning(
-            f"pool {place_of(pool)} has not spoken for {_age(look.now, pool.seen_at)}, "
-            "and counts as alive all the same: MongoDB's clock was set, or it is another's document",
-            "if it is gone, delete its document in .pools",
+            f"pool {place_of(pool)} is {silence(heard_ago)}, {_meaning(heard_ago)}",
+            "if it is gone, delete its document in .pools"
+            if heard_ago > IMPOSSIBLE
+            else "look at its process and log; if it does not speak again, it counts as dead soon",
             pool=pool.id,
             seen_at=pool.seen_at,
+            silent_for=heard_ago,
         )
-        for pool in found
+        for pool in await living(look)
+        if pool.silent and (heard_ago := pool.heard_ago) is not None
     ]
-    return few(told, "pool") or [ok("every pool that lives has spoken within a minute")]
+    return few(told, "pool") or [ok("every pool that lives has spoken when it should")]
+
+
+def _meaning(heard_ago: float) -> str:
+    if heard_ago > IMPOSSIBLE:
+        return "and counts as alive all the same: MongoDB's clock was set, or it is another's document"
+    return "and should have spoken since: it was killed or suspended, or does not reach MongoDB"
 
 
 async def draining(look: Look) -> Sequence[Finding]:
@@ -120,10 +128,6 @@ async def words(look: Look) -> Sequence[Finding]:
 def _is_word(look: Look, said: Document) -> bool:
     pool = pool_of(said, look.now)
     return bool(pool.id and isinstance(said.get("types"), list) and pool.seen_at and pool.fresh_until)
-
-
-def _age(now: datetime, at: datetime | None) -> str:
-    return "?" if at is None else duration((now - at).total_seconds())
 
 
 CHECKS = (
