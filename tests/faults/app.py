@@ -1,4 +1,4 @@
-"""The jobs of the fault suite, and the programs that work on them and create them.
+"""The jobs of the fault suite, and the programs that work on them, create them, and operate on them.
 
 ``python -m tests.faults.app worker`` and ``creator``; what they do is in their environment (see
 `processes`), and everything they ask, are told and run is in the history.
@@ -29,6 +29,7 @@ from jobpool.signals import Cancel, Retry, Snooze, TimedOut
 
 from . import recording, seeds
 from .history import History
+from .operating import Operator
 
 FAST = Backoff(base=0.05, longest=0.2)
 STEPS = 6
@@ -354,10 +355,22 @@ def run_canceller(options: dict[str, Any]) -> None:
                 jobs.cancel(job.id)
 
 
+def run_operator(options: dict[str, Any]) -> None:
+    """Do what operators do, at random, until SIGTERM; then let everything go on."""
+    asked, history, jobs = asked_to_end(), open_history(), manager()
+    chance = random.Random(options["seed"])
+    operator = Operator(jobs, history, FLOWING, options["seed"])
+    history.say("up")
+    while not asked.wait(chance.uniform(0, 2 * options["pause"])):
+        operator.act()
+    operator.rest()
+
+
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     seeds.plant()
     roles = {"worker": run_worker, "creator": run_creator, "canceller": run_canceller}
+    roles["operator"] = run_operator
     roles[sys.argv[1]](json.loads(os.environ["FAULTS_OPTIONS"]))
     # An executor that does not end must not keep the process.
     sys.stderr.flush()

@@ -6,8 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jobpool.schedules import schedule_in
+
 from .dependency_judge import Ends
 from .history import Event
+from .lives import reopens
+from .operator_judge import Operated
 from .oplog import Change
 from .violation import Violation
 
@@ -38,6 +42,7 @@ class Asked(NamedTuple):
     jobs: Mapping[str, set[Pair]]
     outcomes: Mapping[Pair, set[str]]
     disowned: set[str]
+    operated: Operated
 
 
 def judge_changes(
@@ -48,6 +53,7 @@ def judge_changes(
     tokens: dict[str, set[str]] = defaultdict(set)
     last: dict[str, Document | None] = {}
     made: set[tuple[str, str, str]] = set()
+    deleted: set[str] = set()
     ends = Ends()
     for change in changes:
         fault = _judge(change, asked, tokens[change.id], ends)
@@ -55,9 +61,12 @@ def judge_changes(
         if fault is not None:
             yield Violation(fault[0], change.id, fault[1])
         last[change.id] = change.after
-        if change.after is not None:
+        if change.after is None:
+            deleted.add(change.id)
+        else:
             made.add((change.id, str(change.after.get("claim")), change.after["state"]))
     yield from _unmade(events, made)
+    yield from _untrue(events, asked, made, deleted)
     if ended:
         yield from _other_end(documents, last)
 
@@ -73,7 +82,7 @@ def _asked(events: list[Event]) -> Asked:
         if event.name == "finish":
             for pair, outcome in zip(pairs, event.fields["outcomes"], strict=True):
                 outcomes[pair].add(outcome)
-    return Asked(jobs, outcomes, disowned)
+    return Asked(jobs, outcomes, disowned, Operated(events))
 
 
 def _unmade(events: list[Event], made: set[tuple[str, str, str]]) -> Iterator[Violation]:
@@ -92,6 +101,20 @@ def _unmade(events: list[Event], made: set[tuple[str, str, str]]) -> Iterator[Vi
                 )
 
 
+def _untrue(
+    events: list[Event], asked: Asked, made: set[tuple[str, str, str]], deleted: set[str]
+) -> Iterator[Violation]:
+    """What was told as lost to the holder of a claim was not done; of what is deleted nobody can know."""
+    for event in events:
+        if event.name != "finish-ok":
+            continue
+        for id, token in event.fields.get("lost", ()):
+            states = {state for outcome in asked.outcomes.get((id, token), ()) for state in BECOMES[outcome]}
+            stands = sorted(state for state in states if (id, token, state) in made)
+            if stands and id not in deleted:
+                yield Violation("I2", id, f"was told as lost under claim {token}, and had become {stands}")
+
+
 def _other_end(documents: Mapping[str, Document], last: Mapping[str, Document | None]) -> Iterator[Violation]:
     for id, document in documents.items():
         end = last.get(id) or {}
@@ -104,7 +127,8 @@ def _other_end(documents: Mapping[str, Document], last: Mapping[str, Document | 
 def _judge(change: Change, asked: Asked, tokens: set[str], ends: Ends) -> Fault:
     before, after = change.before, change.after
     if after is None:
-        return "I1", "was deleted and nobody asked for it"
+        assert before is not None
+        return asked.operated.removed(change.id, before)
     if before is None:
         return _inserted(change.id, after, asked)
     step = (before["state"], after["state"])
@@ -113,9 +137,14 @@ def _judge(change: Change, asked: Asked, tokens: set[str], ends: Ends) -> Fault:
     if step in (("pending", "cancelled"), ("claimed", "cancelled")):
         return _cancelled(change.id, before, after, asked)
     if step[0] == "waiting":
-        return ends.judge(before, after, cancels=bool(asked.jobs["cancel"]))
+        cancels = asked.operated.cascades or _cancel_wanted(change.id, before, asked)
+        return ends.judge(before, after, cancels=cancels or bool(asked.jobs["cancel"]))
     if step[0] == step[1] and step[0] not in HELD and _only_marked(before, after):
         return None
+    if reopens(before, after):
+        return asked.operated.again(change.id, before, after)
+    if step == ("pending", "pending"):
+        return asked.operated.moved(change.id, before, after)
     if step[0] in HELD:
         kept = after.get("claim") == before.get("claim")
         return _by_holder(change.id, before, after, asked) if kept else _taken(change, before, after, asked)
@@ -123,7 +152,7 @@ def _judge(change: Change, asked: Asked, tokens: set[str], ends: Ends) -> Fault:
 
 
 def _inserted(id: str, after: Document, asked: Asked) -> Fault:
-    if (id, "") not in asked.jobs["create"]:
+    if (id, "") not in asked.jobs["create"] and schedule_in(id) not in asked.operated.schedules:
         return "I1", "was inserted and nobody tried to create it"
     first = "waiting" if after.get("after") else "pending"
     if (after["state"], after["attempts"], after.get("claim")) != (first, 0, None):
@@ -152,12 +181,16 @@ def _claimed(before: Document, after: Document, tokens: set[str]) -> Fault:
 
 def _cancelled(id: str, before: Document, after: Document, asked: Asked) -> Fault:
     """Nobody ran it: whoever asks for it ends it, and whoever had claimed it has not any more."""
-    if (id, "") not in asked.jobs["cancel"]:
+    if not _cancel_wanted(id, before, asked):
         return "I4", "was cancelled and nobody asked for it"
     if after.get("claim") is not None or after.get("lease_until") is not None:
         return "I4", f"was cancelled while {before['state']}, and is held still"
     spent = after["attempts"] - before["attempts"]
     return ("I5", f"was cancelled, and that spent {spent} attempts") if spent else None
+
+
+def _cancel_wanted(id: str, before: Document, asked: Asked) -> bool:
+    return (id, "") in asked.jobs["cancel"] or asked.operated.asked("cancel", id, before)
 
 
 def _by_holder(id: str, before: Document, after: Document, asked: Asked) -> Fault:
@@ -199,7 +232,8 @@ def _kept(holder: Pair, before: Document, after: Document, asked: Asked) -> Faul
     if _only_marked(before, after):
         return None
     if _marked(before) != _marked(after):
-        asks = not _marked(before) and before["state"] == "running" and (holder[0], "") in asked.jobs["cancel"]
+        wanted = _cancel_wanted(holder[0], before, asked)
+        asks = not _marked(before) and before["state"] == "running" and wanted
         return None if asks else ("I4", f"was asked to end while {before['state']}, and nobody wanted it")
     said = [name for name in SAID if before.get(name) != after.get(name)]
     for name in said:

@@ -2,8 +2,9 @@
 
 The invariants, as `Violation.invariant` names them:
 
-- I1  what was acknowledged as created is stored, and nothing else;
-- I2  a job has one final outcome at most, and keeps it;
+- I1  what was acknowledged as created is stored, and nothing else, but for what an operator removed;
+- I2  a job has one final outcome at most, and keeps it until an operator asks for another life of it; whose
+      outcome stands is not told that it is lost;
 - I3  certain leases of one job never overlap;
 - I4  every change of a held job was asked for by the holder of its claim, or its lease was over;
 - I5  a claim is entered once, an attempt once and once more for every snooze, and at most `max_attempts` are;
@@ -19,13 +20,17 @@ The invariants, as `Violation.invariant` names them:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import inf
 from typing import Any
 
+from jobpool.schedules import schedule_in
+
 from .change_judge import BECOMES, FINAL, HELD, Document, judge_changes
 from .history import Event
+from .lives import Lives
+from .operator_judge import Operated
 from .oplog import Change
 from .violation import Violation
 
@@ -50,18 +55,32 @@ def check(
     """
     events = list(history)
     documents = {document["_id"]: document for document in stored}
+    seen = [] if changes is None else list(changes)
+    ends, lives = Lives(seen, documents, retried=True), Lives(seen, documents, retried=False)
+    lived = lives.split(events)
     return [
-        *_created(events, documents),
-        *_finished(events, documents),
-        *_leases(events),
+        *_created(events, documents, {change.id for change in seen if change.after is None}),
+        *_finished(ends.split(events), ends.documents),
+        *_leases(events, _cut_off(seen)),
         *_disowned(events),
-        *_entered(events, documents),
+        *_entered(lived, lives.documents),
         *(_ended(documents) if ended else ()),
         *_stopped(events, documents),
-        *_contents(events, documents),
+        *_contents(lived, lives.documents),
         *_counted(events),
-        *(judge_changes(events, documents, changes, ended=ended) if changes is not None else ()),
+        *(judge_changes(events, documents, seen, ended=ended) if changes is not None else ()),
     ]
+
+
+def _cut_off(changes: Iterable[Change]) -> set[tuple[str, str]]:
+    """Return the claims that somebody ended before they were started: their leases mean nothing any more."""
+    return {
+        (change.id, change.before["claim"])
+        for change in changes
+        if change.before is not None
+        and change.after is not None
+        and (change.before["state"], change.after["state"]) == ("claimed", "cancelled")
+    }
 
 
 def _jobs(events: Iterable[Event], name: str) -> Iterator[tuple[Event, str, str]]:
@@ -71,12 +90,16 @@ def _jobs(events: Iterable[Event], name: str) -> Iterator[tuple[Event, str, str]
                 yield event, id, token
 
 
-def _created(events: list[Event], documents: Mapping[str, Document]) -> Iterator[Violation]:
+def _created(
+    events: list[Event], documents: Mapping[str, Document], deleted: Collection[str]
+) -> Iterator[Violation]:
     tried = {id for _, id, _ in _jobs(events, "create")}
-    for id in {id for _, id, _ in _jobs(events, "create-ok")} - documents.keys():
+    for id in {id for _, id, _ in _jobs(events, "create-ok")} - documents.keys() - set(deleted):
         yield Violation("I1", id, "was acknowledged as created and is not stored")
+    schedules = Operated(events).schedules
     for id in documents.keys() - tried:
-        yield Violation("I1", id, "is stored and nobody tried to create it")
+        if schedule_in(id) not in schedules:
+            yield Violation("I1", id, "is stored and nobody tried to create it")
 
 
 def _finished(events: list[Event], documents: Mapping[str, Document]) -> Iterator[Violation]:
@@ -102,7 +125,7 @@ def _finished(events: list[Event], documents: Mapping[str, Document]) -> Iterato
                 yield Violation("I4", id, f"was finished under claim {token}, it carries {document.get('claim')}")
 
 
-def _leases(events: list[Event]) -> Iterator[Violation]:
+def _leases(events: list[Event], cut_off: Collection[tuple[str, str]]) -> Iterator[Violation]:
     """Compare the times in which holders might trust their leases."""
     begun: dict[tuple[str, str], float] = {}
     until: dict[tuple[str, str], float] = {}
@@ -120,6 +143,8 @@ def _leases(events: list[Event]) -> Iterator[Violation]:
                 until[id, token] = max(until.get((id, token), 0.0), event.fields["until"])
     by_job: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
     for (id, token), at in begun.items():
+        if (id, token) in cut_off:
+            continue
         by_job[id].append((at, min(until[id, token], given_up.get((id, token), inf)), token))
     for id, leases in by_job.items():
         leases.sort()

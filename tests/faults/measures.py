@@ -56,3 +56,8 @@ def outcomes(events: Iterable[Event]) -> Counter[str]:
 def cancels(events: Iterable[Event]) -> dict[str, int]:
     """Return how many cancels were acknowledged, by the state of the job then."""
     return dict(Counter(event.fields["state"] for event in events if event.name == "cancel-ok"))
+
+
+def operated(events: Iterable[Event]) -> dict[str, int]:
+    """Return how often operators asked for what."""
+    return dict(Counter(event.fields["operation"] for event in events if event.name == "operate"))

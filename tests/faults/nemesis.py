@@ -1,6 +1,6 @@
-"""``python -m tests.faults nemesis``: all faults at random over several workers and creators, then the judge.
+"""``python -m tests.faults nemesis``: all faults at random over workers, creators and operators, then the judges.
 
-A replica set of three behind proxies, workers and creators as processes. The
+A replica set of three behind proxies, workers, creators and operators as processes. The
 seed fixes what is done and when; what the machine makes of it is its own.
 """
 
@@ -20,13 +20,14 @@ from pathlib import Path
 from ..waiting import until
 from .app import FLOWING
 from .flow_judge import judge_flow
-from .measures import cancels, executions, longest_gap, outcomes, refused
+from .measures import cancels, executions, longest_gap, operated, outcomes, refused
 from .processes import Program, Run
 from .proxy import FAIR, Weather
 from .replicas import Node, ReplicaSet
+from .schedule_judge import judge_schedules
 from .violation import Violation
 
-WORKERS, CREATORS = 4, 2
+WORKERS, CREATORS, OPERATORS = 4, 2, 2
 LEASE = 3.0
 #: Outages of the majority do not overlap: at least two members are well at a time.
 QUIET_TIME = 180.0
@@ -44,12 +45,14 @@ class Nemesis:
         self._workers = [self._worker() for _ in range(WORKERS)]
         self._creators = [self._creator() for _ in range(CREATORS)]
         self._canceller = self._run.canceller(seed=seed, wait=False)
+        self._operators = [self._operator() for _ in range(OPERATORS)]
         self._acts: dict[str, Callable[[], None]] = {
             "worker killed": self._kill_worker,
             "worker paused": self._pause_worker,
             "worker stopped": self._stop_worker,
             "creator killed": self._kill_creator,
             "canceller killed": self._kill_canceller,
+            "operator killed": self._kill_operator,
             "type paused": self._pause_type,
             "step-down": self._step_down,
             "member killed": self._kill_member,
@@ -76,9 +79,11 @@ class Nemesis:
         for node in self._replicas.nodes:
             self._heal(node)
         self._replicas.settle()
-        self._run.manager.resume()
-        for program in (*self._creators, self._canceller):
+        for program in (*self._creators, self._canceller, *self._operators):
             program.end()
+        self._run.manager.resume()
+        for schedule in self._run.manager.schedules.list():
+            self._run.manager.schedules.remove(schedule.name)
         for worker in self._workers:
             worker.send(signal.SIGCONT)
         self._run.wait_until_done(QUIET_TIME)
@@ -92,6 +97,9 @@ class Nemesis:
     def _creator(self) -> Program:
         self._created += 1
         return self._run.creator(first=self._created * 10_000_000, pause=0.1, flow=True, wait=False)
+
+    def _operator(self) -> Program:
+        return self._run.operator(seed=self._chance.randrange(10**6), wait=False)
 
     def _pass(self, seconds: float) -> None:
         at = time.monotonic() + seconds
@@ -121,6 +129,11 @@ class Nemesis:
     def _kill_canceller(self) -> None:
         self._canceller.kill()
         self._canceller = self._run.canceller(seed=self._chance.randrange(10**6), wait=False)
+
+    def _kill_operator(self) -> None:
+        place = self._chance.randrange(OPERATORS)
+        self._operators[place].kill()
+        self._operators[place] = self._operator()
 
     def _pause_type(self) -> None:
         type = self._chance.choice(FLOWING)
@@ -224,8 +237,13 @@ def settle(nemesis: Nemesis, run: Run) -> list[Violation]:
     try:
         nemesis.rest()
     except AssertionError as error:
-        return [Violation("I6", "-", str(error)), *run.violations(), *judge_flow(run)]
-    return [*run.violations(), *judge_flow(run)]
+        return [Violation("I6", "-", str(error)), *judged(run)]
+    return judged(run)
+
+
+def judged(run: Run) -> list[Violation]:
+    """Return what all judges find."""
+    return [*run.violations(), *judge_flow(run), *judge_schedules(run)]
 
 
 def summary(args: argparse.Namespace, run: Run, nemesis: Nemesis, violations: list[Violation]) -> str:
@@ -237,5 +255,6 @@ def summary(args: argparse.Namespace, run: Run, nemesis: Nemesis, violations: li
         f"executions {executions(events)}, longest gap {longest_gap(events, 'finish-ok'):.1f} s, "
         f"stale writes refused {refused(events)}, snoozes {outcomes(events)['snoozed']}, "
         f"retries by rule or backoff {outcomes(events)['retried']}, cancels acknowledged {cancels(events)}, "
+        f"asked for by operators {operated(events)}, "
         f"faults {sum(nemesis.done.values())} ({faults}), violations {len(violations)}"
     )

@@ -6,7 +6,7 @@ rollback it holds what survived.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,12 +30,19 @@ def changes(client: MongoClient[Document], namespace: str) -> Iterator[Change]:
     Raises:
         AssertionError: The oplog begins in the middle; it was too small for the run.
     """
-    wanted = {"$or": [{"ns": namespace}, {"o.applyOps.ns": namespace}]}
-    jobs: dict[str, Document] = {}
+    for _, change in changes_of(client, [namespace]):
+        yield change
+
+
+def changes_of(client: MongoClient[Document], namespaces: Collection[str]) -> Iterator[tuple[str, Change]]:
+    """Yield every change to several collections, each with its namespace; see `changes`."""
+    among = {"$in": list(namespaces)}
+    wanted = {"$or": [{"ns": among}, {"o.applyOps.ns": among}]}
+    stored: dict[str, dict[str, Document]] = {namespace: {} for namespace in namespaces}
     for entry in client["local"]["oplog.rs"].find(wanted).sort("$natural", ASCENDING):
         for operation in _operations(entry):
-            if operation["ns"] == namespace and operation["op"] in "iud":
-                yield _apply(jobs, operation, entry["wall"])
+            if operation["ns"] in stored and operation["op"] in "iud":
+                yield operation["ns"], _apply(stored[operation["ns"]], operation, entry["wall"])
 
 
 def _operations(entry: Document) -> list[Document]:

@@ -144,6 +144,11 @@ class Run:
         program = self._program(["tests.faults.app", "canceller"], {"seed": seed, "pause": pause}, None)
         return program.wait_until_up() if wait else program
 
+    def operator(self, *, seed: int, pause: float = 0.3, wait: bool = True) -> Program:
+        """Start a process that does what operators do, every `pause` seconds on average, until it is ended."""
+        program = self._program(["tests.faults.app", "operator"], {"seed": seed, "pause": pause}, None)
+        return program.wait_until_up() if wait else program
+
     def command(self, *arguments: str) -> Program:
         """Start ``jobpool worker`` with these arguments."""
         return self._program(["jobpool", "worker", "tests.faults.app:manager", *arguments], {}, None)

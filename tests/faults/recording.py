@@ -52,7 +52,8 @@ def executor(history: History, fn: Callable[[Any], Any]) -> Callable[[Any], Any]
 
     def run(data: Any) -> Any:
         job = current_job()
-        history.say("entered", id=job.id, attempt=job.attempt, fence=job.fence)
+        held: Any = job._held
+        history.say("entered", id=job.id, attempt=job.attempt, fence=job.fence, token=held.claim.token)
         try:
             return fn(data)
         finally:

@@ -340,3 +340,28 @@ def nobody_tells_idle_threads() -> None:
         self._seating.resize(threads, max_stuck)
 
     Workers.resize = resize  # type: ignore[method-assign]
+
+
+@seed("faults/test_operator.py::test_what_is_held_is_left_alone", "was deleted while running|assert")
+def held_jobs_are_removed() -> None:
+    """Who removes many removes what runs as well."""
+    from jobpool.store import removing
+
+    removing._NOT_FOLLOWED = {"followed": {"$exists": False}}
+
+
+@seed("faults/test_operator.py::test_what_is_held_is_left_alone", "was deleted|went from running|assert")
+def held_jobs_are_revived() -> None:
+    """Who revives many revives what runs as well."""
+    from jobpool.store import again
+
+    everything = {"$in": ["cancelled", "claimed", "failed", "pending", "running"]}
+    again.revivable = lambda *, succeeded: {"state": everything}
+
+
+@seed("integration/test_again.py -k revived_before_it_heard", "lost|assert")
+def lives_before_are_forgotten() -> None:
+    """Whoever finished what was revived since is told that it was lost."""
+    from jobpool.store import transitions
+
+    transitions.ended_before = lambda stored, claim: None  # type: ignore[attr-defined]

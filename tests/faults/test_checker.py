@@ -10,6 +10,7 @@ import pytest
 from .checker import check
 from .history import Event
 from .oplog import Change
+from .schedule_judge import judge as judge_fired
 from .violation import Violation
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -217,7 +218,7 @@ CHANGES = {
     "inserted": (change(None, FREE), []),
     "inserted by nobody": (change(None, {**FREE, "_id": "b"})._replace(id="b"), ["I1"]),
     "inserted with an attempt spent": (change(None, {**FREE, "attempts": 1}), ["I4"]),
-    "deleted": (change(document(), None), ["I1"]),
+    "deleted": (change(document(), None), ["I1", "I8"]),  # and its result was returned by nobody that is heard of
     "claimed": (change(FREE, TAKEN), []),
     "claimed without a new fence": (change(FREE, {**TAKEN, "fence": 0}), ["I4"]),
     "claimed without a token": (change(FREE, {**TAKEN, "claim": None}), ["I4"]),
@@ -254,7 +255,7 @@ CHANGES = {
     ),
     "reaped with all attempts spent": (change(HELD, {**FREE, "attempts": 1}, at=15), ["I5"]),
     "reaped and given its attempt back": (change(HELD, FREE, at=15), ["I5"]),
-    "a final job that goes on": (change(document(), FREE), ["I2"]),
+    "a final job that goes on": (change(document(), FREE), ["I2", "I8"]),
     "cancelled by nobody": (change(FREE, {**FREE, "state": "cancelled"}), ["I4"]),
 }
 
@@ -442,3 +443,176 @@ def test_what_was_acknowledged_was_done() -> None:
 def test_what_is_stored_is_where_the_servers_history_ends() -> None:
     assert found(LIFE, document(fence=2), changes=WAY) == ["I4"]
     assert found(LIFE, document(), changes=[]) == ["I2", "I4"], "a history of nothing proves nothing"
+
+
+def operated(operation: str, **meant: Any) -> Event:
+    return event(12, "operate", operation=operation, **meant)
+
+
+ONCE = {"type": "once"}
+SUCCEEDED = document(**ONCE, lease_until=None)
+FAILED = document(**ONCE, state="failed", result=None, lease_until=None)
+CANCELLED = document(**ONCE, state="cancelled", result=None, claim=None, lease_until=None, attempts=0)
+DEPENDENT = {**CANCELLED, "state": "failed", "waits_for": ["b"], "fence": 0}
+PENDING = {**FREE, **ONCE, "fence": 1, "run_at": START}
+RETRIED = {**PENDING, "attempts": 1, "claim": "T1", "max_attempts": 2}
+LATER = {**PENDING, "run_at": START + timedelta(seconds=9)}
+RUNNING = {**HELD, **ONCE}
+
+#: What operators asked for, the change, and what it breaks.
+OPERATED: dict[str, tuple[list[Event], Change, list[str]]] = {
+    "removed": ([operated("remove", types=["once"], states=None)], change(CANCELLED, None), []),
+    "removed while it waits": ([operated("remove", ids=["a"])], change(PENDING, None), []),
+    "removed of another type": ([operated("remove", types=["twice"])], change(CANCELLED, None), ["I1"]),
+    "removed in another state": ([operated("remove", states=["failed"])], change(CANCELLED, None), ["I1"]),
+    "removed with another id": ([operated("remove", ids=["b"])], change(CANCELLED, None), ["I1"]),
+    "removed while it runs": ([operated("remove")], change(RUNNING, None), ["I4"]),
+    "removed while it is claimed": ([operated("remove")], change({**TAKEN, **ONCE}, None), ["I4"]),
+    "purged": ([operated("purge", types=["once"])], change(CANCELLED, None), []),
+    "purged while it waits": ([operated("purge", types=["once"])], change(PENDING, None), ["I1"]),
+    "retried": ([operated("retry", states=["failed"])], change(FAILED, RETRIED), []),
+    "retried by nobody": ([operated("revive", types=["twice"])], change(FAILED, RETRIED), ["I2"]),
+    "retried without an attempt more": (
+        [operated("retry")],
+        change(FAILED, {**RETRIED, "max_attempts": 1}),
+        ["I2"],
+    ),
+    "retried with two more": ([operated("retry")], change(FAILED, {**RETRIED, "max_attempts": 3}), ["I2"]),
+    "retried at the cost of an attempt": ([operated("retry")], change(FAILED, {**RETRIED, "attempts": 2}), ["I2"]),
+    "retried under a lease": ([operated("retry")], change(FAILED, {**RETRIED, "lease_until": START}), ["I4"]),
+    "retried though it succeeded": ([operated("retry")], change(SUCCEEDED, RETRIED), ["I2"]),
+    "retried and waits again": (
+        [operated("retry")],
+        change(DEPENDENT, {**DEPENDENT, "state": "waiting"}),
+        [],
+    ),
+    "retried and waits no more": ([operated("retry")], change(DEPENDENT, {**PENDING, "fence": 0}), ["I2"]),
+    "revived": ([operated("revive")], change(CANCELLED, PENDING), []),
+    "revived that waited": ([operated("revive")], change(DEPENDENT, {**PENDING, "fence": 0}), []),
+    "revived by nobody": ([operated("retry")], change(CANCELLED, PENDING), ["I2"]),
+    "revived though it was not meant": (
+        [operated("revive", states=["failed"])],
+        change(CANCELLED, PENDING),
+        ["I2"],
+    ),
+    "revived with a new fence": ([operated("revive")], change(CANCELLED, {**PENDING, "fence": 2}), ["I4"]),
+    "revived with its result": ([operated("revive")], change(CANCELLED, {**PENDING, "result": 1}), ["I2"]),
+    "revived while it runs": ([operated("revive")], change(RUNNING, PENDING), ["I4"]),
+    "snoozed by an operator": ([operated("snooze")], change(PENDING, LATER), []),
+    "snoozed by nobody": ([operated("retry")], change(PENDING, LATER), ["I4"]),
+    "due sooner": ([operated("retry")], change(LATER, PENDING), []),
+    "due sooner by nobody": ([operated("snooze")], change(LATER, PENDING), ["I4"]),
+    "changed beside its time": ([operated("snooze")], change(PENDING, {**LATER, "priority": 3}), ["I4"]),
+    "cancelled among many": ([operated("cancel", types=["once"])], change(PENDING, {**CANCELLED, "fence": 1}), []),
+    "cancelled among others": ([operated("cancel", types=["twice"])], change(PENDING, CANCELLED), ["I4"]),
+    "asked to end among many": (
+        [operated("cancel")],
+        change(RUNNING, {**RUNNING, "cancel_requested_at": MARK}),
+        [],
+    ),
+    "fired": (
+        [operated("schedule", schedule="tick")],
+        change(None, {**FREE, **ONCE})._replace(id="tick@2026-01-01T00:00:00Z"),
+        [],
+    ),
+    "fired by no schedule": (
+        [operated("schedule", schedule="tock")],
+        change(None, {**FREE, **ONCE})._replace(id="tick@2026-01-01T00:00:00Z"),
+        ["I1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "one", "broken"), OPERATED.values(), ids=OPERATED)
+def test_what_operators_do_is_judged(asked: list[Event], one: Change, broken: list[str]) -> None:
+    assert found([*ASKED, *asked], changes=[one], ended=False) == broken
+
+
+#: A second life: revived, claimed, run and finished by process 2.
+SECOND = [
+    operated("revive", ids=["a"]),
+    event(14, "claim-ok", pid=2, jobs=TWO, until=24.0),
+    event(15, "start", pid=2, jobs=TWO),
+    event(16, "start-ok", pid=2, jobs=TWO, lost=[]),
+    event(17, "entered", pid=2, id="a", attempt=1, fence=2, token="T2"),
+    event(18, "finish", pid=2, jobs=TWO, outcomes=["failed"]),
+    event(19, "finish-ok", pid=2, jobs=TWO, lost=[], outcomes=["failed"]),
+]
+AGAIN_FREE = {**FREE, **ONCE, "fence": 1}
+AGAIN_TAKEN = {**AGAIN_FREE, "state": "running", "claim": "T2", "fence": 2, "attempts": 1, "lease_until": START}
+AGAIN_FAILED = {**AGAIN_TAKEN, "state": "failed", "lease_until": None}
+
+
+def of_type(one: Change) -> Change:
+    before, after = one.before, one.after
+    return one._replace(before=before and {**before, **ONCE}, after=after and {**after, **ONCE})
+
+
+LIVES = [
+    *map(of_type, WAY[:3]),
+    change({**HELD, **ONCE}, SUCCEEDED, 10),
+    change(SUCCEEDED, AGAIN_FREE, 13),
+    change(AGAIN_FREE, AGAIN_TAKEN, 14),
+    change(AGAIN_TAKEN, AGAIN_FAILED, 18),
+]
+
+
+def test_two_lives_in_order_break_nothing() -> None:
+    assert found([*LIFE, *SECOND], AGAIN_FAILED, changes=LIVES) == []
+    assert found([*LIFE, *SECOND], AGAIN_FAILED) != [], "without the server's history they look like one"
+
+
+def test_each_life_is_judged_by_itself() -> None:
+    """What is no violation of the last life is still one of the first."""
+    wrong = {**SUCCEEDED, "result": {"n": 8, "attempt": 1}}
+    first_wrong = [*LIVES[:3], change({**HELD, **ONCE}, wrong, 10), change(wrong, AGAIN_FREE, 13), *LIVES[5:]]
+    assert found([*LIFE, *SECOND], AGAIN_FAILED, changes=first_wrong) == ["I8"]
+    entered_twice = [*LIFE, *SECOND, event(16.5, "start-ok", pid=2, jobs=TWO, lost=[])]
+    entered_twice.append(event(17.5, "entered", pid=2, id="a", attempt=1, fence=2, token="T2"))
+    assert found(sorted(entered_twice), AGAIN_FAILED, changes=LIVES) == ["I5"]
+
+
+def test_what_stands_is_not_told_as_lost() -> None:
+    """Whoever finished it learns so, though it was revived before he heard of it."""
+    told = [
+        item if item.name != "finish-ok" else item._replace(fields={"jobs": [], "lost": ONE, "outcomes": []})
+        for item in LIFE
+    ]
+    assert found([*told, *SECOND], AGAIN_FAILED, changes=LIVES) == ["I2"]
+    gone = [*LIVES[:4], change(SUCCEEDED, None, 13)]
+    assert found([*told, operated("remove", ids=["a"])], changes=gone) == [], "of what is removed nobody can know"
+
+
+def test_an_acknowledged_job_may_be_removed_and_not_vanish() -> None:
+    gone = [*LIVES[:4], change(SUCCEEDED, None, 13)]
+    assert found([*LIFE, operated("remove", ids=["a"])], changes=gone) == []
+    assert found([*LIFE, operated("remove", ids=["b"])], changes=gone) == ["I1"]
+    assert found([*LIFE, operated("remove", ids=["a"])], changes=LIVES[:4]) == ["I1", "I2"], (
+        "nothing tells of its end"
+    )
+
+
+FIRED = "tick@2026-01-01T00:00:00Z"
+SCHEDULE: dict[str, Any] = {"_id": "tick", "paused": False, "last": {"job": FIRED}}
+
+
+def of_schedule(after: dict[str, Any] | None) -> tuple[str, Change]:
+    return "s", change(SCHEDULE, after)._replace(id="tick")
+
+
+FIRING = "j", change(None, FREE)._replace(id=FIRED)
+REMOVED = "j", change(FREE, None)._replace(id=FIRED)
+FIRINGS: dict[str, tuple[list[tuple[str, Change]], int]] = {
+    "once": ([of_schedule(SCHEDULE), FIRING], 0),
+    "twice": ([of_schedule(SCHEDULE), FIRING, REMOVED, FIRING], 1),
+    "by nobody": ([FIRING], 1),
+    "when it was removed": ([of_schedule(SCHEDULE), of_schedule(None), FIRING], 1),
+    "while it is paused": ([of_schedule({**SCHEDULE, "paused": True}), FIRING], 1),
+    "unremembered": ([of_schedule({**SCHEDULE, "last": None}), FIRING], 1),
+    "by hand": ([("j", change(None, FREE)._replace(id="tick@now-0123"))], 0),
+}
+
+
+@pytest.mark.parametrize(("seen", "number"), FIRINGS.values(), ids=FIRINGS)
+def test_a_due_time_is_fired_once(seen: list[tuple[str, Change]], number: int) -> None:
+    assert [violation.invariant for violation in judge_fired(seen, "s")] == ["I13"] * number
