@@ -7,13 +7,23 @@ import gc
 import inspect
 import threading
 import warnings
-from collections.abc import Coroutine
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
+import pytest
+
 from jobpool import AsyncJobManager, JobManager
+from jobpool.aio import AsyncChanges
+from jobpool.embedded import EmbeddedMongo
+
+from .conftest import MakeManager
 
 R = TypeVar("R")
+
+#: Methods that return an asynchronous iterator, and are no coroutines.
+ITERATED = {"as_completed", "changes", "each", "pages"}
 
 
 def collect() -> None:
@@ -52,6 +62,42 @@ async def _others() -> set[asyncio.Task[Any]]:
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
+class Waited:
+    """An object of the event loop whose coroutines are waited for; an asynchronous iterator is an iterator."""
+
+    def __init__(self, awaited: Any, loop: EventLoop) -> None:
+        self._awaited = awaited
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._awaited, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return lambda *args, **options: self._loop.run(found(*args, **options))
+
+    def __iter__(self) -> Waited:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._loop.run(_next(self._awaited))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Waited:
+        self._loop.run(self._awaited.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.run(self._awaited.__aexit__(kind, error, trace))
+
+
+async def _next(items: AsyncIterator[R]) -> R:
+    return await anext(items)
+
+
 class Facade:
     """Calls of an `AsyncJobManager`, waited for; what it has not is asked of a `JobManager` beside it."""
 
@@ -63,12 +109,28 @@ class Facade:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(AsyncJobManager, name, None)
-        if not inspect.iscoroutinefunction(method):
+        if name in ITERATED:
+            call = self._iterated(getattr(self.awaited, name))
+        elif inspect.iscoroutinefunction(method):
+            call = self._waited(getattr(self.awaited, name))
+        else:
             return getattr(self.beside, name)
+        return call
 
+    def _waited(self, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
             self.calls += 1
-            return self._loop.run(method(self.awaited, *args, **options))
+            return self._loop.run(method(*args, **options))
+
+        return call
+
+    def _iterated(self, method: Callable[..., Any]) -> Callable[..., Waited]:
+        def call(*args: Any, **options: Any) -> Waited:
+            self.calls += 1
+            found = Waited(method(*args, **options), self._loop)
+            if isinstance(found._awaited, AsyncChanges):
+                found.__enter__()  # those of the other begin with the call
+            return found
 
         return call
 
@@ -84,3 +146,31 @@ class Facade:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@pytest.fixture
+def make_manager(make_manager: MakeManager, server: EmbeddedMongo, database: str) -> Iterator[MakeManager]:
+    """Make managers whose creates and looks go through an event loop."""
+    facades: list[Facade] = []
+    with ExitStack() as stack:
+        loop = EventLoop()
+        stack.callback(loop.close)
+
+        def make(*args: Any, executors: Any = None, **options: Any) -> Any:
+            beside = make_manager(*args, executors=executors, **options)
+            options.setdefault("uri", server.uri)
+            facades.append(Facade(AsyncJobManager(*(args or (database,)), **options), beside, loop))
+            return stack.enter_context(facades[-1])
+
+        yield make
+    assert any(facade.calls for facade in facades), "the test asked nothing of it"
+
+
+def borrowed_tests(module: ModuleType, word: str = "") -> dict[str, Any]:
+    """Return the tests of a module whose names have that word."""
+    return {name: test for name, test in vars(module).items() if name.startswith("test_") and word in name}
+
+
+def fixtures_of(module: ModuleType, *names: str) -> dict[str, Any]:
+    """Return those of these fixtures that a module has."""
+    return {name: vars(module)[name] for name in names if name in vars(module)}

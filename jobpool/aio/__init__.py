@@ -7,13 +7,15 @@ from types import TracebackType
 
 from ..store.connection import closing
 from .changing import Changing
+from .following import AsyncChanges, Following
+from .importing import Importing
 from .looking import Looking
 from .overseeing import Overseeing
 from .producing import Producing
 from .steering import Steering
 
 
-class AsyncJobManager(Producing, Looking, Overseeing, Changing, Steering):
+class AsyncJobManager(Producing, Looking, Following, Overseeing, Changing, Steering, Importing):
     """Creates jobs and looks at them, from an event loop; on PyMongo's `AsyncMongoClient`.
 
     It runs no jobs: that is for a `JobManager`, here or in any other process.
@@ -66,4 +68,4 @@ class AsyncJobManager(Producing, Looking, Overseeing, Changing, Steering):
         await self.close()
 
 
-__all__ = ["AsyncJobManager"]
+__all__ = ["AsyncChanges", "AsyncJobManager"]

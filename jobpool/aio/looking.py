@@ -9,8 +9,10 @@ from typing import Unpack
 from ..error_groups import ErrorGroup
 from ..job import Brief, Job
 from ..manager.asking import Selected
+from ..manager.ends import Completed, Ends, ended, ids_of
 from ..manager.inspecting import Inspector
 from ..manager.reviving import Reviver
+from ..names import MAX_ID, check_name
 from ..relations import Relations
 from ..store.pages import SIZE
 from ..why import Why
@@ -48,7 +50,23 @@ class Looking(Base):
 
         It looks again and again, at first after 10 ms, later once a second.
         """
-        return await self._asking.wait(id, timeout)
+        (job,) = await ended(self, [check_name(id, "id", longest=MAX_ID)], timeout)
+        return job
+
+    async def wait_many(self, ids_or_jobs: Iterable[str | Job], timeout: float | None = None) -> list[Job]:
+        """Wait until all of these jobs are final and return them; see `JobManager.wait_many`.
+
+        It looks as `wait` does, at all of them together, and the less often the longer a look takes.
+        """
+        return await ended(self, ids_of(ids_or_jobs), timeout)
+
+    def as_completed(self, ids_or_jobs: Iterable[str | Job], timeout: float | None = None) -> AsyncIterator[Job]:
+        """Return an asynchronous iterator over these jobs as they become final; see `JobManager.as_completed`.
+
+        It looks as `wait_many` does. A task that was cancelled while it waited for the next one may go on
+        with it: nothing was left out. Nothing is to be closed.
+        """
+        return Completed(Ends(self, ids_of(ids_or_jobs), timeout))
 
     async def errors(
         self,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from datetime import datetime
-from math import inf
 from typing import Protocol, TypedDict, Unpack
 
 from ..backlog import AlivePool, Backlog
-from ..errors import InvalidConfiguration, JobNotFound, WaitTimeout
+from ..errors import InvalidConfiguration
 from ..executors import Executors
 from ..job import Job, State
-from ..names import MAX_ID, check_int, check_name, check_seconds, shown
+from ..names import MAX_ID, check_int, check_name, check_seconds
 from ..pauses import Paused
-from ..pool.looks import Looks, not_final
 from ..retention import LONGEST
 from ..store.cancelling import Cancelled
 from ..store.core import Core
@@ -111,24 +108,6 @@ class Asking:
         """Return why a job does not run; nothing is created."""
         id = check_name(id, "id", longest=MAX_ID)
         return await self._manager.store.explaining.why(id, self._manager.executors.owner)
-
-    async def wait(self, id: str, timeout: float | None) -> Job:
-        """Wait until a job is final and return it: looks with pauses in between, for those without threads."""
-        id = check_name(id, "id", longest=MAX_ID)
-        check_wait(timeout)
-        deadline = inf if timeout is None else time.monotonic() + timeout
-        store, looks = await self._ready(), Looks()
-        while True:
-            began = time.monotonic()  # before the look: what ended in time is seen
-            found = await self._manager.store.finals.look([id])
-            if found.final:
-                return found.final[0]
-            if found.missing:
-                raise JobNotFound(f"no job {shown(id)} in {store.name}")
-            if began >= deadline:
-                raise WaitTimeout(not_final(found.states, 1, timeout))
-            looks.looked(began)
-            await store.driver.pause(max(0.0, min(looks.next(), deadline) - time.monotonic()))
 
     async def cancel(self, id: str, *, cascade: bool) -> Job:
         """Cancel a job, or ask who runs it to end it."""

@@ -15,6 +15,7 @@ from ..names import shown
 from ..store.driver import run
 from ..store.importing import MARK, Origin, imported_document
 from .base import Base
+from .common import Common
 
 #: So many states of the source are told apart; the rest is `OTHER`.
 STATES, OTHER = 20, "other"
@@ -64,15 +65,40 @@ class Importing(Base):
 
         Threads: any; the callbacks are called in the caller's.
         """
-        importing = self.store.importing
-        origin, creates = importing.origin(database, collection, uri), self.store.contact.creates
-        try:
-            course = _Course(self, source, origin, dry_run, on_round, on_skipped)
-            return run(course.run())
-        finally:
-            self.store.contact.creates = creates
-            self.store.contact.forget()
-            run(origin.close())
+        return run(
+            carried_over(
+                self,
+                source,
+                database=database,
+                collection=collection,
+                uri=uri,
+                dry_run=dry_run,
+                on_round=on_round,
+                on_skipped=on_skipped,
+            )
+        )
+
+
+async def carried_over(
+    manager: Common[Any],
+    source: Source,
+    *,
+    database: str,
+    collection: str,
+    uri: str | None,
+    dry_run: bool,
+    on_round: OnRound | None,
+    on_skipped: OnSkipped | None,
+) -> Imported:
+    """Carry jobs over; see `Importing.import_jobs`. A coroutine; see `store.driver.run`."""
+    contact = manager.store.contact
+    origin, creates = manager.store.importing.origin(database, collection, uri), contact.creates
+    try:
+        return await _Course(manager, source, origin, dry_run, on_round, on_skipped).run()
+    finally:
+        contact.creates = creates
+        contact.forget()
+        await origin.close()
 
 
 @dataclass
@@ -91,7 +117,7 @@ class _Course:
 
     def __init__(
         self,
-        manager: Importing,
+        manager: Common[Any],
         source: Source,
         origin: Origin,
         dry_run: bool,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Unpack
 
 from ..backlog import AlivePool, Backlog
-from ..errors import InvalidJob
 from ..job import Job
 from ..names import MAX_ID, check_name
 from ..pool.waiting import Waiting
@@ -16,6 +15,7 @@ from ..waitable import remember
 from ..why import Why
 from .asking import Selected, check_wait
 from .base import Base
+from .ends import ids_of
 
 
 class Looking(Base):
@@ -66,8 +66,9 @@ class Looking(Base):
     def pools(self, *, dead: bool = False) -> tuple[AlivePool, ...]:
         """Return the pools that said lately that they live, of all processes and hosts.
 
-        A pool speaks every 15 s, and when it changes; what it says of itself, and its
-        life, may be as old as `AlivePool.seen_at`. One that is killed counts as alive for up to 35 s.
+        A pool speaks every 10 s, and when it changes; what it says of itself, and its
+        life, may be as old as `AlivePool.seen_at`. One that is killed is `AlivePool.silent` after 13 s at
+        the latest, and counts as alive for up to 35 s.
         `run` and `run_all` are no pools.
 
         Args:
@@ -127,7 +128,7 @@ class Looking(Base):
             JobNotFound: Some do not exist, or were removed meanwhile.
             StoreUnavailable, PoolStateError: See `wait`.
         """
-        ids = _ids_of(ids_or_jobs)
+        ids = ids_of(ids_or_jobs)
         ended = {job.id: job for job in chain.from_iterable(self._rounds(list(dict.fromkeys(ids)), timeout))}
         return [ended[id] for id in ids]
 
@@ -143,7 +144,7 @@ class Looking(Base):
             JobNotFound: By the iterator, after those that ended: some do not exist, or were removed.
             StoreUnavailable, PoolStateError: See `wait`.
         """
-        return chain.from_iterable(self._rounds(list(dict.fromkeys(_ids_of(ids_or_jobs))), timeout))
+        return chain.from_iterable(self._rounds(list(dict.fromkeys(ids_of(ids_or_jobs))), timeout))
 
     def _rounds(self, ids: list[str], timeout: float | None) -> Iterator[list[Job]]:
         """Check what was given, now, and return an iterator over the jobs as they end."""
@@ -151,10 +152,3 @@ class Looking(Base):
         self.store.ready()
         rounds = Waiting(self, self._waits, ids, timeout).rounds()
         return ([remember(job, self) for job in jobs] for jobs in rounds)
-
-
-def _ids_of(ids_or_jobs: Iterable[str | Job]) -> list[str]:
-    """Return the ids, checked."""
-    if isinstance(ids_or_jobs, str | bytes | Mapping) or not isinstance(ids_or_jobs, Iterable):
-        raise InvalidJob(f"ids_or_jobs must be several ids or jobs, not {type(ids_or_jobs).__name__}")
-    return [check_name(item.id if isinstance(item, Job) else item, "id", longest=MAX_ID) for item in ids_or_jobs]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from math import inf
 
+from ..job import Job
 from ..names import LISTED, shown
 from .service import jitter
 
@@ -43,6 +44,11 @@ class Looks:
         """Return the monotonic instant of the next look; later for those who are told of ends."""
         pause = COVERED_PAUSE if covered else self._pause
         return self._looked_at + max(pause * self._jitter, self._rest)
+
+
+def by_end(jobs: Iterable[Job]) -> list[Job]:
+    """Return final jobs by the time they ended, the earlier ones first."""
+    return sorted(jobs, key=lambda job: job.finished_at or job.created_at)
 
 
 def not_final(left: Mapping[str, str], count: int, timeout: float | None) -> str:

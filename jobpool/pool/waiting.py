@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from math import inf
 
 from ..errors import JobNotFound, StoreError, WaitTimeout
@@ -13,7 +12,7 @@ from ..names import listed
 from ..store.driver import run
 from ..store.finals import Look
 from .host import Host
-from .looks import Looks, not_final
+from .looks import Looks, by_end, not_final
 from .notifier import MOST_IDS
 from .waiter import Waiter
 from .waits import Waits
@@ -59,7 +58,7 @@ class Waiting:
                 last = time.monotonic() >= self._deadline  # before the look: what ended in time is seen
                 found = self._look()
                 if found.final:
-                    yield sorted(found.final, key=_ended_at)
+                    yield by_end(found.final)
                 if found.missing:
                     raise JobNotFound(f"no job {listed(found.missing)} in {self._host.store.name}")
                 if not self._left:
@@ -104,7 +103,3 @@ class Waiting:
         if not self._registered and self._host.store.ready().replicated:
             self._registered = True
             self._waits.add(self._waiter)
-
-
-def _ended_at(job: Job) -> datetime:
-    return job.finished_at or job.created_at

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
-import pytest
-
-from jobpool import AsyncJobManager
-from jobpool.embedded import EmbeddedMongo
-
-from ..awaited import EventLoop, Facade
-from ..conftest import MakeManager
+from ..awaited import borrowed_tests, fixtures_of, make_manager
 from . import (
     test_after,
     test_again,
@@ -24,6 +16,8 @@ from . import (
     test_queries,
     test_retention,
 )
+
+__all__ = ["make_manager"]
 
 #: Their transactions are those of a blocking client; `test_aio` has them for the other.
 BLOCKING_SESSIONS = {
@@ -36,13 +30,12 @@ BLOCKING_SESSIONS = {
 
 
 #: Fixtures that come along.
-FIXTURES = {"family", "gate", "manager", "overseen", "running", "scene"}
+FIXTURES = ("family", "gate", "manager", "overseen", "running", "scene")
 
 
 def borrowed(module: ModuleType, word: str = "") -> dict[str, Any]:
     """Return tests of another module whose names have that word, and fixtures; here they get those of this one."""
-    tests = {name: test for name, test in vars(module).items() if name.startswith("test_") and word in name}
-    return tests | {name: vars(module)[name] for name in FIXTURES & vars(module).keys()}
+    return borrowed_tests(module, word) | fixtures_of(module, *FIXTURES)
 
 
 BORROWED = (
@@ -56,24 +49,6 @@ BORROWED = (
     | borrowed(test_overseeing)
 )
 globals().update({name: value for name, value in BORROWED.items() if name not in BLOCKING_SESSIONS})
-
-
-@pytest.fixture
-def make_manager(make_manager: MakeManager, server: EmbeddedMongo, database: str) -> Iterator[MakeManager]:
-    """Make managers whose creates and looks go through an event loop."""
-    facades: list[Facade] = []
-    with ExitStack() as stack:
-        loop = EventLoop()
-        stack.callback(loop.close)
-
-        def make(*args: Any, executors: Any = None, **options: Any) -> Any:
-            beside = make_manager(*args, executors=executors, **options)
-            options.setdefault("uri", server.uri)
-            facades.append(Facade(AsyncJobManager(*(args or (database,)), **options), beside, loop))
-            return stack.enter_context(facades[-1])
-
-        yield make
-    assert any(facade.calls for facade in facades), "the test asked nothing of it"
 
 
 def test_all_that_were_borrowed_are_known() -> None:

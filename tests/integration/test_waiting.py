@@ -144,7 +144,7 @@ def test_many_come_in_the_order_given_and_as_often(manager: JobManager) -> None:
     asked = [ids[3], ids[0], ids[3], ids[4]]
     with WorkerPool(manager, threads=2):
         ended = manager.wait_many(asked, PATIENCE)
-        mixed = manager.wait_many((manager.get(id) for id in asked), PATIENCE)
+        mixed = manager.wait_many(iter([manager.get(id) for id in asked]), PATIENCE)
     assert [job.id for job in ended] == asked
     assert mixed == ended
     assert manager.wait_many([]) == []
@@ -196,8 +196,11 @@ def test_a_timeout_names_how_many_and_which_are_not_final(manager: JobManager) -
     assert ids[4] not in str(caught.value)
     with pytest.raises(WaitTimeout, match=f"job '{ids[0]}' is pending after 0.2 s"):
         manager.wait(ids[0], 0.2)
+
+
+def test_a_wait_of_a_snapshot_that_is_over_is_a_timeout(manager: JobManager) -> None:
     with pytest.raises(TimeoutError):
-        manager.get(ids[0]).wait(0.06)
+        manager.create("idle").wait(0.06)
 
 
 def test_what_ended_before_the_timeout_is_seen_even_by_a_slow_reader(manager: JobManager) -> None:
