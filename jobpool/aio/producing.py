@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from ..dependencies import FAIL, RUN
 from ..job import Created, CreatedBatch, Job
-from ..manager.creating import CREATE_BATCH, JobLike
+from ..manager.batches import CREATE_BATCH
+from ..manager.planning import AsyncSchedules, put
+from ..manager.requests import JobLike
 from ..manager.room import RAISE
-from ..manager.scheduling import AsyncSchedules, put
 from ..schedules import LAST, Schedule
 from ..store.creation import KEEP
 from .base import Base

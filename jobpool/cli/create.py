@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from . import FAILED, OK
@@ -96,12 +97,7 @@ def run(args: argparse.Namespace) -> int:
         _hint(args, manager)
         if first is not None and first.number is None:
             return _one(args, manager, source, common, first)
-        return _many(args, manager, source, common, _behind(first, values))
-
-
-def _behind(first: Line | None, rest: Any) -> Any:
-    yield first
-    yield from rest
+        return _many(args, manager, source, common, chain([first], values))
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
@@ -145,7 +141,7 @@ def _hint(args: argparse.Namespace, manager: JobManager) -> None:
 
 def _one(args: argparse.Namespace, manager: JobManager, source: Source, common: dict[str, Any], line: Line) -> int:
     from ..errors import InvalidJob
-    from ..manager.creating import requested
+    from ..manager.requests import requested
     from .sending import job_of
 
     try:

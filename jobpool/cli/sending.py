@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidJob, QueueFull
 from .options.documents import Line, Source
@@ -55,24 +55,14 @@ class Outcome:
         return ", ".join(parts)
 
 
-class Sink(Protocol):
-    """Where jobs go; see `Creator` and `Checker`."""
-
-    def put(self, batch: list[Numbered], outcome: Outcome) -> None:
-        """Take jobs and count what became of them; all of them or, with `InvalidJob`, none."""
-
-    def check(self, job: Mapping[str, Any]) -> None:
-        """Raise `InvalidJob` if it cannot be a job."""
-
-
 class Creator:
-    """Creates them."""
+    """Creates jobs."""
 
     def __init__(self, manager: JobManager, **options: Any) -> None:
         self._manager, self._options = manager, options
 
     def put(self, batch: list[Numbered], outcome: Outcome) -> None:
-        """Create a batch in one call."""
+        """Create a batch in one call, and count what became of it; with `InvalidJob`, nothing of it."""
         try:
             made = self._manager.create_many([job for _, job in batch], batch_size=BATCH, **self._options)
         except QueueFull as full:
@@ -84,8 +74,8 @@ class Creator:
         outcome.dropped += made.dropped
 
     def check(self, job: Mapping[str, Any]) -> None:
-        """Check one."""
-        from ..manager.creating import requested
+        """Raise `InvalidJob` if it cannot be a job."""
+        from ..manager.requests import requested
 
         requested(job, self._manager)
 
@@ -95,7 +85,7 @@ class Checker(Creator):
 
     def put(self, batch: list[Numbered], outcome: Outcome) -> None:
         """Check a batch."""
-        from ..manager.creating import requested
+        from ..manager.requests import requested
 
         ids = {requested(job, self._manager).job_id for _, job in batch}
         there = self._manager.count(ids=ids)
@@ -107,11 +97,12 @@ class Sending:
     """Sends what a source holds. Threads: one.
 
     Args:
+        sink: Where they go.
         skip_bad: Whether lines that are no jobs are left out; else the first ends it.
     """
 
     def __init__(
-        self, sink: Sink, source: Source, common: Mapping[str, Any], *, id_field: str | None, skip_bad: bool
+        self, sink: Creator, source: Source, common: Mapping[str, Any], *, id_field: str | None, skip_bad: bool
     ):
         self.outcome = Outcome()
         self._sink, self._source, self._common = sink, source, common

@@ -20,7 +20,8 @@ from ..store.documents import Document
 from ..store.driver import Driver
 from ..tracing import Tracing
 from .asking import Asking
-from .creating import Creating, document_of
+from .creating import Creating
+from .requests import document_of
 from .room import Room
 
 MIB = 1024 * 1024

@@ -11,8 +11,9 @@ from ..job import Created, CreatedBatch, Job
 from ..store.creation import KEEP
 from ..store.driver import Session, run
 from ..waitable import remember
-from .creating import CREATE_BATCH, JobLike, document_of
+from .batches import CREATE_BATCH
 from .looking import Looking
+from .requests import JobLike, document_of
 from .room import RAISE
 
 

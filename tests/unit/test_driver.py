@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import get_overloads
+from typing import get_origin, get_overloads, get_type_hints
 
 import pymongo
 import pytest
 
 from jobpool import AsyncJobManager, JobManager
+from jobpool.aio import AsyncChanges
 from jobpool.errors import InvalidConfiguration
-from jobpool.manager.scheduling import AsyncSchedules, Schedules
+from jobpool.manager import Changes
+from jobpool.manager.planning import AsyncSchedules
+from jobpool.manager.scheduling import Schedules
 from jobpool.store.awaited import AWAITED
 from jobpool.store.driver import BLOCKING, run
 
@@ -118,16 +121,61 @@ def methods(kind: type[object]) -> list[str]:
     return [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("name", methods(AsyncJobManager))
+#: What only a `JobManager` has, and why.
+FOR_THREADS = {
+    "executor": "executors run on threads: who has none registers none",
+    "run": "a job is run in the calling thread, which would be that of the event loop",
+    "run_all": "as run",
+    "start_watch": "a pool is made of threads; it takes a JobManager",
+    "stop_watch": "as start_watch",
+}
+#: Arguments that only a `JobManager` takes, and why.
+ARGUMENTS_FOR_THREADS = {
+    "close": {"timeout": "for the pools of start_watch to stop"},
+    "__init__": {"executors": "of types that are run here"},
+}
+#: What an `AsyncJobManager` has that waits for nothing.
+AT_ONCE = {"document_of", "exposition", "scheduled", "told"}
+#: What returns an asynchronous iterator where that of a `JobManager` returns an iterator.
+ITERATORS = {"as_completed", "changes", "each", "pages"}
+
+
+def public(kind: type[object]) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_a_job_manager_can_do_nothing_more_that_makes_sense_in_an_event_loop() -> None:
+    """Whoever adds a method adds its twin, or says here why there is none."""
+    assert public(JobManager) - public(AsyncJobManager) == FOR_THREADS.keys()
+    assert public(AsyncJobManager) <= public(JobManager)
+
+
+@pytest.mark.parametrize("name", ["__init__", *methods(AsyncJobManager)])
 def test_names_and_arguments_are_those_of_a_job_manager(name: str) -> None:
     awaited, blocking = (
         inspect.signature(getattr(kind, name)).parameters for kind in (AsyncJobManager, JobManager)
     )
-    beside = {"close": {"timeout"}}.get(name, set())  # of the pools, which only one of them has
-    assert awaited.keys() == blocking.keys() - beside
+    assert awaited.keys() == blocking.keys() - ARGUMENTS_FOR_THREADS.get(name, {}).keys()
     for argument in awaited:
         assert awaited[argument].default == blocking[argument].default, argument
         assert awaited[argument].kind == blocking[argument].kind, argument
+
+
+@pytest.mark.parametrize("name", methods(AsyncJobManager))
+def test_no_method_holds_an_event_loop_up(name: str) -> None:
+    """What asks MongoDB is a coroutine, or begins to ask when it is iterated over."""
+    method = getattr(AsyncJobManager, name)
+    assert inspect.iscoroutinefunction(method) == (name not in AT_ONCE | ITERATORS)
+    if name in ITERATORS:
+        returned = get_type_hints(method)["return"]
+        assert issubclass(get_origin(returned) or returned, AsyncIterator)
+
+
+def test_changes_of_both_have_the_same_methods() -> None:
+    assert public(AsyncChanges) == public(Changes)
+    for name in methods(AsyncChanges):
+        assert inspect.iscoroutinefunction(getattr(AsyncChanges, name)), name
+        assert inspect.signature(getattr(AsyncChanges, name)).parameters.keys() == {"self"}, name
 
 
 def test_the_schedules_of_both_have_the_same_methods() -> None:
@@ -135,13 +183,6 @@ def test_the_schedules_of_both_have_the_same_methods() -> None:
     for name in methods(AsyncSchedules):
         awaited, blocking = (inspect.signature(getattr(kind, name)) for kind in (AsyncSchedules, Schedules))
         assert awaited == blocking, name
-
-
-def test_their_settings_are_the_same_but_for_executors() -> None:
-    awaited, blocking = (inspect.signature(kind).parameters for kind in (AsyncJobManager, JobManager))
-    assert blocking.keys() - awaited.keys() == {"executors"}
-    assert awaited.keys() <= blocking.keys()
-    assert all(awaited[name].default == blocking[name].default for name in awaited)
 
 
 def test_a_job_that_is_spelled_out_has_the_arguments_of_create() -> None:
