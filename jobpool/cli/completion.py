@@ -29,11 +29,28 @@ INSTALL = "python -m pip install 'jobpool[cli]'"
 
 #: What stands for a file or a directory in the help.
 _FILES, _DIRECTORIES = re.compile(r"\bFILE\b|\.json$"), re.compile(r"\bDIR\b")
+#: A value that is one, or a file behind an @. To bash the @ is a word of its own, so there it is no help.
+_MAY_BE_FILE = re.compile(r"@FILE\b")
+_AT_FILE = {
+    "zsh": "{compset -P @ && _files}",
+    "fish": "(_jobpool_at_file)",
+    "preamble": {
+        "fish": """
+function _jobpool_at_file
+  set -l word (commandline -ct)
+  if string match -q -- '@*' $word
+    __fish_complete_path (string sub -s 2 -- $word) | string replace -r '^' '@'
+  end
+end"""
+    },
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the argument."""
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"{', '.join(SHELLS)}")
+    parser.add_argument(
+        "shell", choices=SHELLS, metavar="SHELL", help=f"{', '.join(SHELLS)}; for others there is none"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,6 +84,8 @@ def _mark(parser: argparse.ArgumentParser, files: Any, directories: Any) -> None
         named = str(action.metavar or "")
         if action.dest == "about":
             action.choices = list(COMMANDS)
+        elif _MAY_BE_FILE.search(named):
+            action.complete = _AT_FILE  # type: ignore[attr-defined]
         elif _FILES.search(named):
             action.complete = files  # type: ignore[attr-defined]
         elif _DIRECTORIES.search(named):

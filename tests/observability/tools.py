@@ -29,6 +29,11 @@ def need_npm() -> str:
     return _need("npm", "Debian's package npm has it")
 
 
+def need_shell(name: str) -> str:
+    """Return the path of bash, zsh or fish."""
+    return _need(name, f"Debian's package {name} has it")
+
+
 def promtool(*arguments: str | Path, stdin: str | None = None) -> str:
     """Run promtool, fail if it finds fault, and return what it printed."""
     done = subprocess.run(
