@@ -75,7 +75,8 @@ def _by_state() -> Json:
     return timeseries(
         "Jobs by state",
         "All jobs that are not done with. Scheduled grows: retries pile up. Claimed grows: pools take more than "
-        "they run. Failed grows: look at the errors; failed jobs stay until they are revived or removed.",
+        "they run. Failed grows: look at the errors; failed jobs stay until they are revived or removed. Waiting "
+        "grows: the jobs that these wait for do not end.",
         "short",
         Query(backlog_by_state(), "{{state}}"),
     )
@@ -167,11 +168,12 @@ def types() -> Row:
     per_type = table(
         "Types",
         "All types at a glance, the longest waiting on top; a click on a type shows it in depth. A type that is "
-        "due and never runs has no executor in any pool.",
+        "due and never runs has no executor in any pool. Waiting: for other jobs to end.",
         "type",
         Query(oldest_due("type"), "Oldest due", "s"),
         Query(backlog("due", "type"), "Due", "short"),
         Query(backlog("scheduled", "type"), "Scheduled", "short"),
+        Query(backlog("waiting", "type"), "Waiting", "short"),
         Query(backlog("running", "type"), "Running", "short"),
         Query(backlog("failed", "type"), "Failed and kept", "short"),
         Query(finished("type"), "Attempts", "ops"),

@@ -161,7 +161,8 @@ BACKLOG = row(
         8,
         timeseries(
             "Jobs by state",
-            "Where the jobs are that are not done with. Scheduled grows: retries pile up.",
+            "Where the jobs are that are not done with. Scheduled grows: retries pile up. Waiting grows: the jobs "
+            "that these wait for do not end.",
             "short",
             Query(backlog_by_state(), "{{state}}"),
         ),
