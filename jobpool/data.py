@@ -30,10 +30,11 @@ MAX_DEPTH = 100  # BSON itself stops at 200, with the nesting of the job documen
 MAX_INT, MIN_INT = 2**63 - 1, -(2**63)
 MAX_INT32, MIN_INT32 = 2**31 - 1, -(2**31)
 
-UUID_SUBTYPES = (3, 4)
+UUID_SUBTYPE, UUID_BYTES = 4, 16
+UUID_SUBTYPES = (3, UUID_SUBTYPE)
 
 
-class _ReferenceAsDict(TypeDecoder):
+class ReferenceAsDict(TypeDecoder):
     """Data with the keys ``$ref`` and ``$id`` come back as they were: the driver would make an object of them."""
 
     bson_type = DBRef
@@ -43,18 +44,49 @@ class _ReferenceAsDict(TypeDecoder):
         return dict(value.as_doc())
 
 
-#: How documents are read and written, whatever the user's client is set to.
+class _CodeAsDict(TypeDecoder):
+    """Code comes back as in extended JSON: the driver makes a text of it that is not to be told from others."""
+
+    bson_type = Code
+
+    def transform_bson(self, value: Any) -> dict[str, Any]:
+        """Return what was stored as a dict."""
+        return {"$code": str(value)} | ({} if value.scope is None else {"$scope": value.scope})
+
+
+class _UuidIfOne(TypeDecoder):
+    """A binary value that calls itself a UUID and has not its 16 bytes comes back as what it is."""
+
+    bson_type = Binary
+
+    def transform_bson(self, value: Any) -> Any:
+        """Return the UUID that was stored, or else the value."""
+        return value.as_uuid() if value.subtype == UUID_SUBTYPE and len(value) == UUID_BYTES else value
+
+
+#: How documents are read and written, whatever the user's client is set to. What others wrote that Python has no
+#: value for, an instant beyond the year 9999 or text that is none, must not keep anybody from reading the rest.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict,
     tz_aware=True,
     uuid_representation=UuidRepresentation.STANDARD,
-    type_registry=TypeRegistry([_ReferenceAsDict()]),
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    type_registry=TypeRegistry([ReferenceAsDict(), _CodeAsDict()]),
 )
-#: The same for what is no data of jobs: what others wrote there that Python has no value for, an instant
-#: beyond the year 9999 or text that is none, must not keep anybody from reading the rest.
+#: The same for reading alone, which nothing stops: `CODEC` refuses a document with a UUID that is none. It takes
+#: no UUID to write, or to look for.
 LENIENT = CODEC.with_options(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    type_registry=TypeRegistry([ReferenceAsDict(), _CodeAsDict(), _UuidIfOne()]),
 )
+
+
+def to_be_found(id: Any) -> Any:
+    """Return an id that was read in a form that `LENIENT` takes to look for it."""
+    return Binary.from_uuid(id) if isinstance(id, UUID) else id
+
+
 #: What the encoder raises for a value that it cannot take.
 ENCODING_ERRORS = (bson.errors.BSONError, UnicodeError, OverflowError, ValueError)
 _JSON = json_util.JSONOptions(
@@ -131,7 +163,7 @@ def _canonical_other(value: Any, path: str) -> Any:
         )
     elif isinstance(value, Decimal128) and not value.to_decimal().is_finite():
         raise InvalidJob(f"{_shown(path)}: {value} is not a finite number")
-    elif isinstance(value, Binary) and value.subtype in UUID_SUBTYPES and len(value) != 16:
+    elif isinstance(value, Binary) and value.subtype in UUID_SUBTYPES and len(value) != UUID_BYTES:
         # It could be stored, and then neither be read nor the jobs that were claimed with it.
         raise InvalidJob(
             f"{_shown(path)}: a Binary of subtype {value.subtype} is a UUID of 16 bytes, not {len(value)}"

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 import bson
+from bson.codec_options import TypeRegistry
 from bson.objectid import ObjectId
 
-from ..data import CODEC, ENCODING_ERRORS, LENIENT, canonical, check_size
+from ..data import CODEC, ENCODING_ERRORS, ReferenceAsDict, canonical, check_size
 from ..errors import InvalidConfiguration, InvalidJob
 from ..executors import MAX_ATTEMPTS
 from ..job import JobError, State
@@ -33,7 +34,7 @@ IDS = ("recompute", "keep")
 MAX_TRIES = 3
 _STATES = {"queued": State.PENDING, "done": State.SUCCEEDED, "error": State.FAILED}
 #: What is not a document of a job is read with these, to say what it is.
-_CODEC = CODEC.with_options(datetime_conversion=LENIENT.datetime_conversion)
+_CODEC = CODEC.with_options(unicode_decode_error_handler="strict", type_registry=TypeRegistry([ReferenceAsDict()]))
 _RAN = "it was active when it was imported; how far it came is not known"
 
 

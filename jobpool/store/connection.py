@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from ..data import CODEC, LENIENT
+from ..data import CODEC
 from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
@@ -216,7 +216,7 @@ class Connection:
     def beside(self, suffix: str) -> Collection[Document]:
         """Return the collection of that suffix beside the jobs, pinned as theirs, for what is no data of jobs."""
         return self.jobs.database[self.jobs.name + suffix].with_options(
-            codec_options=LENIENT,
+            codec_options=CODEC,
             read_preference=self.jobs.read_preference,
             write_concern=self.jobs.write_concern,
             read_concern=self.jobs.read_concern,

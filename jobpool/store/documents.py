@@ -10,9 +10,10 @@ from ..dependencies import FAIL, RUN
 from ..job import Job, JobError, State, Stuck
 from ..progress import LogLine, Progress, Report
 from ..retention import LONGEST
+from .fields import instant, items, number, shown_text, text, texts, whole
 
 Document = dict[str, Any]
-#: When something was created that does not say so.
+#: When something was that does not say so.
 _UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 #: The version of what is stored, on every job created since 0.2; see `store.schema`.
@@ -102,51 +103,49 @@ def _waiting(after: list[str], on_failure: str, keep_failed: float | None, creat
 def to_job(document: Mapping[str, Any], *, created: bool = False) -> Job:
     """Return the snapshot that `document` shows, whichever version wrote it.
 
-    One that somebody else wrote may lack what every job has: it must not keep all others from being seen.
+    One that somebody else wrote may lack what every job has, and have anything in its place: it must not keep
+    all others from being seen; see `fields`.
     """
-    error, stuck, progress = document.get("error"), document.get("stuck"), document.get("progress")
-    created_at = _instant(document.get("created_at"), _UNKNOWN)
+    get = document.get
+    created_at = instant(get("created_at")) or _UNKNOWN
+    allowed = number(get("max_attempts"))
     return Job(
         id=str(document["_id"]),
-        type=str(document.get("type", "?")),
-        data=document.get("data"),
-        state=state_of(str(document.get("state", "?"))),
-        priority=document.get("priority", 0),
-        run_at=_instant(document.get("run_at"), created_at),
-        attempts=document.get("attempts", 0),
-        max_attempts=document.get("max_attempts"),
-        fence=document.get("fence", 0),
+        type=shown_text(get("type")) or "?",
+        data=get("data"),
+        state=state_of(shown_text(get("state")) or "?"),
+        priority=whole(get("priority")),
+        run_at=instant(get("run_at")) or created_at,
+        attempts=whole(get("attempts")),
+        max_attempts=None if allowed is None else whole(allowed),
+        fence=whole(get("fence")),
         created_at=created_at,
-        started_at=document.get("started_at"),
-        finished_at=document.get("finished_at"),
-        result=document.get("result"),
-        error=to_error(error) if error else None,
-        errors=tuple(to_error(item) for item in document.get("errors", ())),
-        error_count=document.get("error_count", 0),
-        stuck=_to_stuck(stuck) if stuck else None,
-        pool=document.get("pool"),
-        pool_id=holder_of(document.get("claim")) if "pool" in document else None,
-        lease_until=document.get("lease_until"),
-        timeout=document.get("timeout"),
-        snoozes=document.get("snoozes", 0),
-        progress=to_progress(progress) if progress else None,
-        logs=tuple(map(_to_line, document.get("logs", ()))),
-        checkpoint=document.get("checkpoint"),
-        result_error=document.get("result_error"),
-        cancel_requested_at=document.get("cancel_requested_at"),
-        cancel_reason=document.get("cancel_reason"),
-        expire_at=document.get("expire_at"),
-        result_until=document.get("result_until"),
-        key=document.get("key"),
-        after=tuple(document.get("after", ())),
-        waits_for=tuple(document.get("waits_for", ())),
-        on_failure=document.get("on_failure", FAIL),
+        started_at=instant(get("started_at")),
+        finished_at=instant(get("finished_at")),
+        result=get("result"),
+        error=to_error(get("error")),
+        errors=to_errors(get("errors")),
+        error_count=whole(get("error_count")),
+        stuck=_to_stuck(get("stuck")),
+        pool=shown_text(get("pool")),
+        pool_id=holder_of(get("claim")) if "pool" in document else None,
+        lease_until=instant(get("lease_until")),
+        timeout=number(get("timeout")),
+        snoozes=whole(get("snoozes")),
+        progress=to_progress(get("progress")),
+        logs=tuple(_to_line(item) for item in items(get("logs")) if isinstance(item, Mapping)),
+        checkpoint=get("checkpoint"),
+        result_error=shown_text(get("result_error")),
+        cancel_requested_at=instant(get("cancel_requested_at")),
+        cancel_reason=shown_text(get("cancel_reason")),
+        expire_at=instant(get("expire_at")),
+        result_until=instant(get("result_until")),
+        key=shown_text(get("key")),
+        after=texts(get("after")),
+        waits_for=texts(get("waits_for")),
+        on_failure=text(get("on_failure")) or FAIL,
         created=created,
     )
-
-
-def _instant(value: object, otherwise: datetime) -> datetime:
-    return value if isinstance(value, datetime) else otherwise
 
 
 def holder_of(token: object) -> str | None:
@@ -165,26 +164,49 @@ def state_of(name: str) -> State:
         return state
 
 
-def to_error(item: Mapping[str, Any]) -> JobError:
+def to_error(item: object) -> JobError | None:
+    """Return an error; None if there is none. What is no error of ours is told as its message."""
+    if item is None:
+        return None
+    if not isinstance(item, Mapping) or not ("type" in item or "message" in item):
+        return JobError(type="?", message=shown_text(item) or "", traceback="", attempt=0)
     return JobError(
-        type=item["type"],
-        message=item["message"],
-        traceback=item.get("traceback", ""),
-        attempt=item["attempt"],
-        at=item.get("at"),
+        type=shown_text(item.get("type")) or "?",
+        message=shown_text(item.get("message")) or "",
+        traceback=text(item.get("traceback")) or "",
+        attempt=whole(item.get("attempt")),
+        at=instant(item.get("at")),
     )
 
 
-def _to_stuck(item: Mapping[str, Any]) -> Stuck:
-    return Stuck(attempt=item["attempt"], after=item["after"], stack=item["stack"], at=item.get("at"))
+def to_errors(found: object) -> tuple[JobError, ...]:
+    """Return errors; one alone, which is no list, is told as well."""
+    several = found if isinstance(found, list) else [found]
+    return tuple(error for item in several if (error := to_error(item)) is not None)
 
 
-def to_progress(item: Mapping[str, Any]) -> Progress:
-    return Progress(done=item["done"], total=item.get("total"), note=item.get("note", ""), at=item.get("at"))
+def _to_stuck(item: object) -> Stuck | None:
+    if not isinstance(item, Mapping) or (after := number(item.get("after"))) is None:
+        return None
+    stack = shown_text(item.get("stack")) or ""
+    return Stuck(attempt=whole(item.get("attempt")), after=after, stack=stack, at=instant(item.get("at")))
+
+
+def to_progress(item: object) -> Progress | None:
+    """Return how far an attempt is; None if it does not say."""
+    if not isinstance(item, Mapping) or (done := number(item.get("done"))) is None:
+        return None
+    note = shown_text(item.get("note")) or ""
+    return Progress(done=done, total=number(item.get("total")), note=note, at=instant(item.get("at")))
 
 
 def _to_line(item: Mapping[str, Any]) -> LogLine:
-    return LogLine(level=item["level"], text=item["text"], attempt=item["attempt"], at=item["at"])
+    return LogLine(
+        level=shown_text(item.get("level")) or "?",
+        text=shown_text(item.get("text")) or "",
+        attempt=whole(item.get("attempt")),
+        at=instant(item.get("at")) or _UNKNOWN,
+    )
 
 
 def expiry(seconds: str) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,8 +22,8 @@ from ..changes import (
     Change,
 )
 from ..job import JobError, State
-from ..progress import Progress
 from .documents import Document, state_of, to_error, to_progress
+from .fields import instant, shown_text, text, whole
 
 #: Fields that may be large and of which no change tells.
 _LARGE = ("result", "checkpoint", "logs", "stuck", "after", "waits_for")
@@ -77,31 +77,36 @@ def change_of(event: Mapping[str, Any], about: About) -> Change | None:
 
 def learn(about: About, document: Mapping[str, Any]) -> None:
     """Learn what a document says."""
-    type = document.get("type")
-    about.type = type if isinstance(type, str) else about.type
-    for name in ("pool", "attempts", "started_at"):
+    about.type = text(document.get("type")) or about.type
+    for name, read in _LEARNT.items():
         if name in document:
-            setattr(about, name, document[name])
+            setattr(about, name, read(document[name]))
+
+
+#: What the fields of `About` say, whoever wrote them.
+_LEARNT: dict[str, Callable[[object], object]] = {"pool": shown_text, "attempts": whole, "started_at": instant}
 
 
 def snapshot(document: Mapping[str, Any]) -> Change | None:
     """Return the last change that a stored job tells of by itself."""
     about = About()
     learn(about, document)
-    state = document.get("state")
-    at = next((document[name] for name in _TIMES.get(state, ()) if document.get(name)), document.get("created_at"))
-    failed = _error(document) if state in _NOT_BEGUN else None
-    if failed is not None and isinstance(failed.at, datetime):
-        about.pool = about.started_at = None
-        return _change(RETRY, document["_id"], failed.at, about, document, ended=True)
-    if not isinstance(at, datetime) or not isinstance(state, str):
+    id, state = text(document["_id"]), text(document.get("state"))
+    if id is None or state is None:
         return None
-    return _whole(document["_id"], at, about, document, created=state in (*_NOT_BEGUN, State.WAITING.value))
+    at = next(filter(None, (instant(document.get(name)) for name in (*_TIMES.get(state, ()), "created_at"))), None)
+    failed = _error(document) if state in _NOT_BEGUN else None
+    if failed is not None and failed.at is not None:
+        about.pool = about.started_at = None
+        return _change(RETRY, id, failed.at, about, document, ended=True)
+    if at is None:
+        return None
+    return _whole(id, at, about, document, created=state in (*_NOT_BEGUN, State.WAITING.value))
 
 
 #: When a pool has claimed a job no field says.
 _NOT_BEGUN = (State.PENDING.value, State.CLAIMED.value)
-_TIMES: dict[Any, tuple[str, ...]] = {
+_TIMES: dict[str, tuple[str, ...]] = {
     "running": ("started_at",),
     "succeeded": ("finished_at",),
     "failed": ("finished_at",),
@@ -182,8 +187,7 @@ def _change(
     state = fields.get("state", _STATES.get(kind))
     began = began or about.started_at
     attempt = kind == STARTED or ended
-    run_at, end = fields.get("run_at"), fields.get("finished_at")
-    end = end if isinstance(end, datetime) else at  # the same, in milliseconds also of an older server
+    end = instant(fields.get("finished_at")) or at  # the same, in milliseconds also of an older server
     return Change(
         kind=kind,
         id=id,
@@ -194,10 +198,10 @@ def _change(
         attempt=about.attempts if attempt and about.attempts else None,
         # What was looked up may be of an attempt that began later.
         seconds=(end - began).total_seconds() if ended and began is not None and began <= end else None,
-        run_at=run_at if isinstance(run_at, datetime) and kind in _DUE else None,
+        run_at=instant(fields.get("run_at")) if kind in _DUE else None,
         error=_error(fields) if kind in ("failed", RETRY) else None,
-        reason=fields.get("cancel_reason") if kind == "cancelled" else None,
-        progress=_progress(fields) if kind == PROGRESS else None,
+        reason=shown_text(fields.get("cancel_reason")) if kind == "cancelled" else None,
+        progress=to_progress(fields.get("progress")) if kind == PROGRESS else None,
         data=about.data,
     )
 
@@ -215,12 +219,7 @@ _DUE = (CREATED, MOVED, RETRY, SNOOZED, REVIVED, READY)
 def _error(fields: Mapping[str, Any]) -> JobError | None:
     """Return the error that is new: the job's, or the last one of the list."""
     found = fields.get("error")
-    if not isinstance(found, Mapping):
-        found = _last_error(fields)
-    try:
-        return to_error(found) if isinstance(found, Mapping) else None
-    except KeyError:
-        return None
+    return to_error(_last_error(fields) if found is None else found)
 
 
 def _last_error(fields: Mapping[str, Any]) -> Any:
@@ -242,11 +241,3 @@ def _last_error(fields: Mapping[str, Any]) -> Any:
 
 
 _LOST = {"type": "WorkerLost", "message": "", "attempt": 0}
-
-
-def _progress(fields: Mapping[str, Any]) -> Progress | None:
-    found = fields.get("progress")
-    try:
-        return to_progress(found) if isinstance(found, Mapping) else None
-    except KeyError:
-        return None

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from ..data import LENIENT
 from ..job import FINAL, Job
 from ..names import listed
 from .connection import Connection
 from .documents import Document, to_job
+from .fields import shown_text
 
 #: Ids in one query: some 3 ms of the server's time, and with the longest ids half a megabyte.
 CHUNK = 1000
@@ -45,7 +47,7 @@ class Finals:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
 
     async def look(self, ids: Sequence[str]) -> Look:
         """Return how the jobs with these ids are; ids differ from each other.
@@ -64,7 +66,7 @@ class Finals:
             cursor = await self._call(self._jobs.aggregate, [{"$match": {"_id": {"$in": ids}}}, _SHOWN])
             documents: list[dict[str, Any]] = await self._call(cursor.to_list)
         for document in documents:
-            id, state = document["_id"], document["state"]
+            id, state = document["_id"], shown_text(document.get("state")) or "?"
             seen.add(id)
             if state in FINAL:
                 found.final.append(to_job(document))

@@ -10,6 +10,7 @@ from typing import Any
 from pymongo import DESCENDING
 
 from ..changes import Change
+from ..data import LENIENT
 from ..errors import StoreError, StoreUnavailable
 from .connection import Connection
 from .documents import Document
@@ -124,10 +125,9 @@ class Following:
             StoreRefused: See `open`.
         """
         events = await self._read()
-        there = {_id(event) for event in events if event["operationType"] in ("update", "replace")}
-        await self._look_up(
-            {id for id in there if isinstance(id, str)} - (set() if self._data else self._known.keys())
-        )
+        changed = (_id(event) for event in events if event["operationType"] in ("update", "replace"))
+        there = {id for id in changed if isinstance(id, str)}
+        await self._look_up(there - (set() if self._data else self._known.keys()))
         self._events.clear()
         changes = [change for event in events if (change := self._change(event)) is not None]
         for id in there if self._data else ():
@@ -185,12 +185,14 @@ class Following:
 
     def _change(self, event: dict[str, Any]) -> Change | None:
         id = _id(event)
+        if not isinstance(id, str):
+            return None
         about = self._known.pop(id, None) or About()
         try:
             change = change_of(event, about)
         except (KeyError, TypeError, AttributeError, ValueError):  # somebody else's document
             return None
-        if event["operationType"] != "delete" and isinstance(id, str):
+        if event["operationType"] != "delete":
             self._known[id] = about  # last
             if len(self._known) > KNOWN:
                 del self._known[next(iter(self._known))]
@@ -219,7 +221,7 @@ class Recent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
 
     async def last(self, meaning: Meaning, limit: int, *, data: bool) -> list[Change]:
         """Return the last change of each of the jobs that changed last, as far as they tell, the oldest first.
@@ -237,12 +239,10 @@ class Recent:
         limit_of_time = max(self._connection.timeout, PATIENCE)
         with self._connection.call("find", what="looking for the jobs that changed last", timeout=limit_of_time):
             cursor = await self._call(self._jobs.aggregate, ordered, allowDiskUse=True)
-            ids = [found["_id"] for found in await self._call(cursor.to_list)]
+            ids = [id for found in await self._call(cursor.to_list) if isinstance(id := found["_id"], str)]
             left_out = dict.fromkeys(("result", "checkpoint", "logs", *([] if data else ["data"])), 0)
-            found = {
-                job["_id"]: job
-                for job in await self._call(self._jobs.find({"_id": {"$in": ids}}, left_out).to_list)
-            }
+            jobs = await self._call(self._jobs.find({"_id": {"$in": ids}}, left_out).to_list)
+            found = {job["_id"]: job for job in jobs}
         changes = [snapshot(found[id]) for id in reversed(ids) if id in found]
         return [change for change in changes if change is not None]
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from pymongo import DESCENDING
 
+from ..data import LENIENT
 from ..error_groups import PREFIX, ErrorGroup, pattern_of, sign_of
 from ..job import State
 from .connection import Connection
 from .documents import Document
+from .fields import mapping
 from .indexes import FAILED_INDEX
 
 #: Failed jobs of one statement: their documents are read, a second for all of these on a slow machine.
@@ -61,7 +63,7 @@ class Grouping:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
 
     async def groups(
         self, *, types: Sequence[str] | None, since: datetime | None, until: datetime | None, limit: int
@@ -131,7 +133,7 @@ class Grouping:
         with self._connection.call("find", what="reading failed jobs"):
             cursor = self._jobs.find({"_id": {"$in": ids}}, {"error.message": 1})
             found = await self._call(cursor.to_list)
-        return {job["_id"]: (job.get("error") or {}).get("message") for job in found}
+        return {job["_id"]: mapping(job.get("error")).get("message") for job in found}
 
 
 def _between(since: datetime | None, until: datetime | None) -> Document:

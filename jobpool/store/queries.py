@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pymongo import ASCENDING, DESCENDING
 
+from ..data import LENIENT, to_be_found
 from ..errors import InvalidConfiguration, InvalidJob, JobNotFound
 from ..job import Job, State
 from ..limits import MAX_KEY
@@ -163,7 +164,7 @@ class Queries:
     def __init__(self, connection: Connection, pages: Pages) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
         self._pages = pages
 
     async def get(self, id: str) -> Job:
@@ -180,15 +181,31 @@ class Queries:
         direction = ASCENDING if oldest_first else DESCENDING
         if after is not None:
             beyond = "$gt" if oldest_first else "$lt"
-            at, id = check_instant(after.created_at, "after"), check_name(after.id, "after", longest=MAX_ID)
-            same_instant = {"created_at": {"$eq": at}, "_id": {beyond: id}}
-            wanted = {"$and": [wanted, {"$or": [{"created_at": {beyond: at}}, same_instant]}]}
+            wanted = {"$and": [wanted, await self._beyond(after, beyond)]}
         order = [("created_at", direction), ("_id", direction)]
         if selection.matcher is not None:
             return await self._matching(wanted, selection.matcher, order, limit)
         with self._connection.call("find", what="finding jobs"):
             cursor = self._jobs.find(wanted).sort(order).limit(limit).allow_disk_use(True)
             return [to_job(document) for document in await self._call(cursor.to_list)]
+
+    async def _beyond(self, after: Job, beyond: str) -> Document:
+        """Return the filter of what comes behind a job in an order that takes all values, as sorting does.
+
+        A snapshot has an instant in place of what somebody else stored as the time of creation: it is asked for.
+        """
+        if not isinstance(after.id, str):
+            raise InvalidJob(f"after must be a job with an id, not with {type(after.id).__name__}")
+        at: Any = check_instant(after.created_at, "after")
+        with self._connection.call("find", what="finding jobs"):
+            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": after.id}}, {"created_at": 1})
+        if stored is not None and not isinstance(stored.get("created_at"), datetime | list):
+            at = to_be_found(stored.get("created_at"))
+        created, id = {"$ifNull": ["$created_at", None]}, {"$literal": after.id}
+        later, same = {beyond: [created, {"$literal": at}]}, {"$eq": [created, {"$literal": at}]}
+        behind = {"$or": [later, {"$and": [same, {beyond: ["$_id", id]}]}]}
+        # One that has several times is sorted by one of them, which would come again and again.
+        return {"$expr": behind, "created_at": {"$not": {"$type": "array"}}}
 
     async def _matching(
         self, wanted: Document, matcher: Matcher, order: list[tuple[str, int]], limit: int
@@ -205,6 +222,7 @@ class Queries:
                     some = [job["_id"] for job in await self._call(cursor.to_list, size)]
                 if not some:
                     break
+                some = [id for id in some if isinstance(id, str)]  # the others are no jobs, see `Pages`
                 matched = {brief.id for brief in await self._pages.read({"_id": {"$in": some}}, matcher)}
                 found += [id for id in some if id in matched]
                 size = LOOK

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pymongo import ASCENDING
 
 from ..backlog import AlivePool
+from ..data import LENIENT
 from ..errors import JobNotFound, StoreRefused
 from ..job import Job
 from ..names import shown
@@ -15,6 +16,7 @@ from ..relations import Neighbour, Relations, trace_id_in
 from ..schedules import schedule_in
 from .connection import Connection
 from .documents import Document, state_of, to_job
+from .fields import shown_text, text
 from .followers import waits_for_any
 from .indexes import WAITS_INDEX
 from .presence import Presence
@@ -37,7 +39,7 @@ class Relating:
     def __init__(self, connection: Connection, presence: Presence) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
         self._schedules = connection.beside(SUFFIX)
         self._presence = presence
 
@@ -128,9 +130,5 @@ class Relating:
 
 
 def _neighbour(document: Document) -> Neighbour:
-    type = document.get("type")
-    return Neighbour(
-        id=document["_id"],
-        type=type if isinstance(type, str) else None,
-        state=state_of(str(document.get("state"))),
-    )
+    state = state_of(shown_text(document.get("state")) or "?")
+    return Neighbour(id=str(document["_id"]), type=text(document.get("type")), state=state)

@@ -70,7 +70,7 @@ class Sizes:
         async for found in self._counted():
             for one in found:
                 type, state = one["_id"].get("type"), one["_id"].get("state")
-                if state in FINAL and isinstance(type, str):
+                if isinstance(type, str) and isinstance(state, str) and state in FINAL:
                     counts.setdefault(type, Counter())[state] += one["jobs"]
             told(sum(one["jobs"] for one in found))
         return {type: Finished(**counts[type]) for type in sorted(counts)}
