@@ -20,7 +20,7 @@ from jobpool.pool import StopReport
 
 from ..conftest import Jobs, MakeManager
 from ..waiting import PATIENCE, until
-from .hosts import HostSnapshot, Script, pool_threads, resident, sockets
+from .hosts import SHARED, HostSnapshot, Script, pool_threads, resident, sockets
 from .interrupting import Interruptions
 from .report import FaultReport
 
@@ -308,13 +308,18 @@ def test_f26_many_lives_leave_threads_files_and_memory_flat(
             assert pool.stop().threads == ()
         assert not pool_threads()
 
+    def waited_for() -> bool:  # by a thread that comes only if a wait takes long
+        return any(thread.name == SHARED for thread in threading.enumerate())
+
     for number in range(5):  # the driver's connections come first
         life(number)
+    until(lambda: not waited_for(), "the end of what told of jobs")
     gc.collect()
     lives = fault.length(15, 100)
     before = (threading.active_count(), sockets(), resident())
     for number in range(5, 5 + lives):
         life(number)
+    until(lambda: not waited_for(), "the end of what told of jobs")
     gc.collect()
     after = (threading.active_count(), sockets(), resident())
     ran = managers[0].count(state="succeeded")
