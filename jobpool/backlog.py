@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from .capacity import pools_for
 from .names import check_int, check_name, check_seconds
 
 if TYPE_CHECKING:
     from .limits import Limit
 
-#: What a job costs a process at the least, whatever its executor does: claiming, handing
-#: over and recording take some 50 us of the interpreter lock, so a pool of no-op jobs runs 20,000 a second.
-OVERHEAD = 50e-6
+#: What a pool says of itself when it claims no more.
+DRAINING = "draining"
 #: Threads of a pool that nobody has seen alive: the default of `PoolConfig.threads`.
 THREADS = 16
 #: Seconds in which the due jobs are to be worked off, if nobody says otherwise.
@@ -125,9 +125,23 @@ class AlivePool:
     start_rates: Mapping[str, float] | None = field(default=None, repr=False)
 
     @property
+    def claims(self) -> bool:
+        """Whether it takes more jobs, if it lives."""
+        return self.state != DRAINING
+
+    @property
+    def ended_per_second(self) -> float:
+        """How many attempts ended there per second, of all types, over about the last minute."""
+        return sum((rate.per_second for rate in self.rates.values()), 0.0)
+
+    @property
     def started_per_second(self) -> float | None:
         """How many attempts were begun there per second, of all types; None if it does not say."""
         return None if self.start_rates is None else sum(self.start_rates.values(), 0.0)
+
+    def holds(self, id: str | None, name: str | None) -> bool:
+        """Say whether a claim is its own that has this id and this name of a pool: one of an older has no id."""
+        return self.id == id if id and self.id else self.name == name
 
     def owner(self, type: str) -> str:
         """Return the type of which `type` is an alias there; `type` itself if it is none."""
@@ -239,8 +253,9 @@ class Backlog:
         where a job costs a pool no less than 50 us, whatever its threads. A type that
         none of the pools alive has run gets a thread for each due job: nothing is known of
         it, except to who counts all the time (a pool, ``jobpool metrics``) and remembers.
-        Due jobs of a paused type count as none. Limits are not known here: what may not run
-        at once is not run faster by more pools, so give a `maximum` for such types.
+        Due jobs of a paused type count as none. Of a type whose pools all heed a `Limit`, more
+        pools than its places fill are not asked for, nor faster ones than its rate: they would
+        wait. Of keys nobody knows here how many there are: give a `maximum` if those are limited.
 
         It is a snapshot: how slowly to follow it downwards is for the autoscaler to say.
 
@@ -256,10 +271,24 @@ class Backlog:
         if maximum is not None:
             check_int(maximum, "maximum", minimum, 1_000_000)
         each = self._threads(types) if threads is None else check_int(threads, "threads", 1, 1000)
-        parts = [self.of(self._checked(type)) for type in types] if types else self.types.values()
-        needed = sum(_pools_for(part, target, each) for part in parts)
+        wanted = [self._checked(type) for type in types] or list(self.types)
+        owners = {type: self._owner(type) for type in wanted}
+        needed = sum(
+            self._pools_for(owner, [type for type in wanted if owners[type] == owner], target, each)
+            for owner in dict.fromkeys(owners.values())
+        )
         pools = max(minimum, math.ceil(needed - _ALMOST))
         return pools if maximum is None else min(pools, maximum)
+
+    def _owner(self, type: str) -> str:
+        """Return the type of which `type` is an alias, by the word of a pool alive."""
+        return next((pool.owner(type) for pool in self.pools if type in pool.types), type)
+
+    def _pools_for(self, owner: str, types: list[str], target: float, threads: float) -> float:
+        """Return how many pools the jobs of a type and its aliases need, as a fraction."""
+        said = [pool.limits_of(owner) for pool in self.pools if not pool.types.isdisjoint(types)]
+        limits = [None if limits is None else limits.limit for limits in said]
+        return pools_for(map(self.of, types), limits, target, threads)
 
     def _checked(self, type: str) -> str:
         """Return a name that is one; what was counted counts, even if somebody else wrote a name that is none."""
@@ -281,14 +310,6 @@ class View:
 
     backlog: Backlog
     counted: float
-
-
-def _pools_for(part: TypeBacklog, target: float, threads: float) -> float:
-    """Return how many pools the jobs of one type need, as a fraction."""
-    waiting, busy = 0 if part.paused else part.due + part.claimed, part.running / threads
-    if part.run_seconds is None:
-        return waiting / threads + busy
-    return waiting / target * max(part.run_seconds / threads, OVERHEAD) + busy
 
 
 def merged(parts: Iterable[TypeBacklog]) -> TypeBacklog:

@@ -232,18 +232,14 @@ def held_by(pool: AlivePool, held: Iterable[Held]) -> tuple[int, int]:
 
     What an older version claimed has only a name: it counts for every pool of it.
     """
-    theirs = [one for one in held if _is_of(one, pool)]
+    theirs = [one for one in held if pool.holds(one.pool_id, one.pool)]
     return sum(one.claimed for one in theirs), sum(one.running for one in theirs)
 
 
 def held_by_nobody(pools: Iterable[AlivePool], held: Iterable[Held]) -> tuple[Held, ...]:
     """Return what is held by none of `pools`: by those that died, or by what runs jobs without a pool."""
     pools = tuple(pools)
-    return tuple(one for one in held if not any(_is_of(one, pool) for pool in pools))
-
-
-def _is_of(held: Held, pool: AlivePool) -> bool:
-    return held.pool_id == pool.id if held.pool_id and pool.id else held.pool == pool.name
+    return tuple(one for one in held if not any(pool.holds(one.pool_id, one.pool) for pool in pools))
 
 
 def types_of(backlog: Backlog, pools: Iterable[AlivePool], paused: Paused) -> tuple[TypeOverview, ...]:

@@ -87,7 +87,7 @@ def _row(pool: AlivePool, held: tuple[Held, ...], now: datetime) -> tuple[str, .
         count(pool.threads),
         past(pool.seen_at, now) if pool.seen_at else "-",
         count(claimed),
-        rate(sum(one.per_second for one in pool.rates.values())) if pool.rates else "-",
+        rate(pool.ended_per_second) if pool.rates else "-",
         pool.host,
         str(pool.pid),
         ago(pool.since, now),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from ..backlog import OVERHEAD
+from ..capacity import OVERHEAD
 
 #: Weight of the newest duration: about the last ten jobs of a type count.
 SMOOTHING = 0.1

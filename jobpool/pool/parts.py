@@ -7,7 +7,7 @@ import secrets
 import socket
 from dataclasses import replace
 
-from ..backlog import PoolCounts, TypeLimits
+from ..backlog import DRAINING, PoolCounts, TypeLimits
 from ..config import PoolConfig
 from ..executors import Executors
 from ..installed import version
@@ -168,7 +168,7 @@ class Parts:
             types=types,
             threads=self.workers.threads,
             rates=self.recorder.tally.rates(),
-            state="draining" if self.fetcher.stopping else "running",
+            state=DRAINING if self.fetcher.stopping else "running",
             aliases={type: owner for type in types if (owner := executors.owner(type)) != type},
             limits=_limits(executors, types),
             busy=self.workers.busy,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..backlog import AlivePool, TypeLimits
+from ..capacity import widest
 from ..limits import Limit
 from ..names import LISTED, shown
 from ..phrases import duration
@@ -39,14 +40,8 @@ def bounds(pools: Iterable[AlivePool], type: str, key: str | None) -> tuple[Boun
 
 
 def _widest(owner: str, types: set[str], key: str | None, limits: list[Limit | None]) -> Bound | None:
-    """Return what holds under all of these limits; they differ while a change of them is rolled out."""
-    if any(limit is None for limit in limits):
-        return None
-    given = [limit for limit in limits if limit is not None]
-    running = [limit.running for limit in given if limit.running is not None]
-    rates = [limit for limit in given if limit.rate is not None]
-    most = max(running) if len(running) == len(given) else None
-    rate = max(rates, key=lambda limit: limit.per_millisecond) if len(rates) == len(given) else None
+    """Return what holds under all of these limits."""
+    most, rate = widest(limits)
     return None if most is None and rate is None else Bound(owner, tuple(sorted(types)), key, most, rate)
 
 

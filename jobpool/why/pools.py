@@ -168,12 +168,8 @@ def _seen_in(situation: Situation, pools: tuple[AlivePool, ...]) -> list[Holding
     """Return the jobs that run in these pools, as far as those that are held were read."""
     held = situation.held.jobs if situation.held is not None else ()
     return [
-        job for job in held if job.state == RUNNING and any(_is_of(job.pool_id, job.pool, pool) for pool in pools)
+        job for job in held if job.state == RUNNING and any(pool.holds(job.pool_id, job.pool) for pool in pools)
     ]
-
-
-def _is_of(id: str | None, name: str | None, pool: AlivePool) -> bool:
-    return pool.id == id if id is not None and pool.version is not None else pool.name == name
 
 
 def nothing(situation: Situation) -> Reason:

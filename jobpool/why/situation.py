@@ -14,8 +14,6 @@ from ..pauses import Pause, Paused
 
 #: A number as MongoDB has it: who writes by hand writes doubles, for whole ones too.
 NUMBER = int | float
-#: What a pool says of itself when it claims no more.
-DRAINING = "draining"
 
 
 def finite(value: object) -> float | None:
@@ -220,7 +218,7 @@ class Situation:
     @property
     def serving(self) -> tuple[AlivePool, ...]:
         """Those of these that claim."""
-        return tuple(pool for pool in self.knowing if pool.state != DRAINING)
+        return tuple(pool for pool in self.knowing if pool.claims)
 
     @property
     def owners(self) -> tuple[str, ...]:

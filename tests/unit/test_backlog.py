@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobpool.backlog import OVERHEAD, AlivePool, Backlog, Rate, TypeBacklog, mean_rate
+from jobpool.backlog import AlivePool, Backlog, Rate, TypeBacklog, TypeLimits, mean_rate
+from jobpool.capacity import OVERHEAD
 from jobpool.errors import JobpoolError
+from jobpool.limits import Limit
 
 AT = datetime(2026, 11, 27, tzinfo=UTC)
 
@@ -19,8 +21,14 @@ def backlog(*pools: AlivePool, **types: TypeBacklog) -> Backlog:
     return Backlog(types, pools, AT, 0.01)
 
 
-def pool(*types: str, threads: int = 16) -> AlivePool:
-    return AlivePool("p", "host", 1, frozenset(types), threads, {})
+def pool(*types: str, threads: int = 16, **more: Any) -> AlivePool:
+    return AlivePool("p", "host", 1, frozenset(types), threads, {}, **more)
+
+
+def limited(*types: str, alias: str | None = None, **limit: Any) -> AlivePool:
+    """Return a pool that heeds a limit of the first of its types."""
+    aliases = {} if alias is None else {alias: types[0]}
+    return pool(*types, *aliases, limits={types[0]: TypeLimits(limit=Limit(**limit))}, aliases=aliases)
 
 
 def part(due: int = 0, **more: Any) -> TypeBacklog:
@@ -72,6 +80,50 @@ def test_types_are_added_up_before_they_are_rounded() -> None:
     assert view.suggested_pools("a", "b") == 1
     assert (view.suggested_pools("a"), view.suggested_pools("nobody's")) == (1, 0)
     assert view.suggested_pools() == 8  # 116 jobs, 16 threads
+
+
+@pytest.mark.parametrize(
+    ("pools", "suggested"),
+    [
+        ([pool("a")], 25),
+        ([limited("a", running=16)], 1),
+        ([limited("a", running=40)], 3),
+        ([limited("a", running=1_000_000)], 25),
+        ([limited("a", running=16), limited("a", running=40)], 3),
+        ([limited("a", running=16), pool("a")], 25),
+        ([limited("a", running=16), pool("b")], 1),
+        ([limited("b", "a", running=16)], 25),
+        ([limited("a", rate=4, per=1.0)], 3),  # of 10 s each, 4 a second: 40 threads
+        ([limited("a", rate=4, per=1.0, running=16)], 1),
+    ],
+    ids=[
+        "none",
+        "a pool",
+        "3 pools",
+        "more",
+        "the wider",
+        "one has none",
+        "not its",
+        "another type's",
+        "rate",
+        "both",
+    ],
+)
+def test_a_limit_leaves_more_pools_nothing_to_do(pools: list[AlivePool], suggested: int) -> None:
+    view = backlog(*pools, a=part(2400, run_seconds=10.0), b=part())
+    assert view.suggested_pools(threads=16) == view.suggested_pools("a", threads=16) == suggested
+
+
+def test_an_alias_shares_the_places_of_its_type() -> None:
+    view = backlog(limited("a", alias="old", running=16), a=part(2400, run_seconds=10.0), old=part(2400))
+    assert view.suggested_pools(threads=16) == 1
+    assert (view.suggested_pools("old", threads=16), view.suggested_pools("a", threads=4)) == (1, 4)
+
+
+def test_a_rate_slows_nothing_that_is_slower_and_what_runs_counts_all_the_same() -> None:
+    view = backlog(limited("a", rate=100, per=1.0), a=part(480, running=8, run_seconds=1.0))
+    assert view.suggested_pools(threads=16) == 1
+    assert backlog(limited("a", rate=1, per=60.0), a=part(10**6, running=17)).suggested_pools(threads=16) > 1
 
 
 def test_the_bounds_are_kept() -> None:

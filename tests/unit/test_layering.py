@@ -27,6 +27,7 @@ LAYERS = [
         "progress",
         "waitable",
         "job",
+        "capacity",
         "backlog",
         "observer",
         "hooks",

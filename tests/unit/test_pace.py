@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobpool.backlog import OVERHEAD
+from jobpool.capacity import OVERHEAD
 from jobpool.pool.pace import SMOOTHING, Pace
 
 

@@ -149,7 +149,7 @@ def rates_of(now: Activity, before: Activity | None, since: datetime, counts: tu
     return Rates(
         seconds=lately,
         growth=growth,
-        ended=sum((rate.per_second for pool in now.pools for rate in pool.rates.values()), 0.0),
+        ended=sum((pool.ended_per_second for pool in now.pools), 0.0),
         failed=None if now.failed is None or seconds <= 0 else now.failed / seconds,
         backlog=_growth(counts),
         # A job that comes or goes while MongoDB tells of both may be in one of them only.
@@ -197,7 +197,7 @@ def load_of(pool: AlivePool, activity: Activity) -> PoolLoad:
         threads=pool.threads,
         running=running,
         claimed=claimed,
-        ended=sum((rate.per_second for rate in pool.rates.values()), 0.0),
+        ended=pool.ended_per_second,
         started=pool.started_per_second,
         silent=pool.silent,
         heard_ago=pool.heard_ago,

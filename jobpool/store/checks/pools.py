@@ -15,7 +15,7 @@ from ..documents import Document
 from ..indexes import CLAIM_INDEX
 from ..presence import SUFFIX
 from .check import GRACE, NAMED, Check, Look, few, many, ok, problem, warning
-from .words import DRAINING, living, needed, place_of, pools_known
+from .words import living, needed, place_of, pools_known
 
 #: A pool that died longer ago is nobody's surprise any more.
 DIED_LATELY = timedelta(hours=1)
@@ -97,7 +97,7 @@ def _meaning(heard_ago: float) -> str:
 
 async def draining(look: Look) -> Sequence[Finding]:
     """Does any pool still claim?"""
-    found = [pool for pool in await living(look) if pool.state == DRAINING]
+    found = [pool for pool in await living(look) if not pool.claims]
     if found and len(found) == len(await living(look)):
         return [
             warning(

@@ -13,8 +13,6 @@ from ..settings import PAUSE, paused_of
 from ..settings import SUFFIX as SETTINGS
 from .check import Look, Skip
 
-#: What a pool says of itself that claims no more.
-DRAINING = "draining"
 #: Types that are looked at one by one.
 MOST_TYPES = 1000
 
@@ -31,7 +29,7 @@ async def living(look: Look) -> list[AlivePool]:
 
 async def run_somewhere(look: Look) -> frozenset[str]:
     """Return the types that a living pool claims, by all their names."""
-    pools = [pool for pool in await living(look) if pool.state != DRAINING]
+    pools = [pool for pool in await living(look) if pool.claims]
     return frozenset(name for pool in pools for name in (*pool.types, *pool.aliases))
 
 
