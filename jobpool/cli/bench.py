@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -23,6 +22,7 @@ from ..errors import InvalidConfiguration
 from . import FAILED, OK, USAGE
 from .options.environment import add_option
 from .parser import Parser, add_action, subparsers
+from .signals import end_at_once
 
 if TYPE_CHECKING:
     from ..bench.results import Results
@@ -132,7 +132,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, compare or draw; return 1 if something got worse."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: children end, the database is dropped
+    end_at_once()  # children end, and the database is dropped
     if args.name == "compare":
         return _compare(args)
     if args.name == "draw":

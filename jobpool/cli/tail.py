@@ -14,6 +14,7 @@ from .options import place
 from .options.amounts import number
 from .options.filters import STATES
 from .options.ids import resolve
+from .signals import end_at_once, pause
 from .terminal import jsons
 from .terminal.screen import say, write
 from .terminal.words import clean, count, duration
@@ -73,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print changes until Ctrl-C, or until the collection is gone."""
+    """Print changes until Ctrl-C or SIGTERM, or until the collection is gone."""
+    end_at_once()
     with place.reader_of(args) as manager:
         try:
             return _follow(args, manager)
@@ -182,7 +184,7 @@ def _patiently(read: Callable[[], R]) -> R:
             if since is None:
                 since = time.monotonic()
                 say(f"... MongoDB does not answer, waiting for it: {clean(error, 200)}")
-            time.sleep(PAUSE)
+            pause(PAUSE)
             continue
         if since is not None:
             say(f"... MongoDB answers again after {duration(time.monotonic() - since)}: going on where it was")

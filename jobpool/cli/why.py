@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import NOTHING, OK
 from .options import place
+from .signals import end_at_once, pause
 from .terminal import jsons
 from .terminal.jobs import short
 from .terminal.prose import paragraph
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
                 say(f"jobpool: {clean(error)}")
                 code = NOTHING
         if args.watch:
+            end_at_once()
             for why in _changes(manager, ids, others=args.json):
                 _show_change(why, args)
     return code
@@ -113,7 +114,7 @@ def _changes(manager: JobManager, ids: list[str], *, others: bool) -> Iterator[W
             if why.state in FINAL:
                 del left[id]
         if left:
-            time.sleep(EVERY)
+            pause(EVERY)
 
 
 def _show_change(why: Why, args: argparse.Namespace) -> None:

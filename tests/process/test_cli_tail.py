@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from jobpool import JobManager
 from jobpool.cli.tail import LATE
@@ -55,9 +56,9 @@ class Tail:
         """Wait until it says that on stderr."""
         self.until(part, lambda: self.err)
 
-    def interrupt(self) -> int:
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> int:
         """End it as Ctrl-C does; return its exit code."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
@@ -180,11 +181,27 @@ def test_a_mongodb_that_goes_and_comes_again_loses_no_change(cli: Cli, manager: 
     assert [id for _, id in tail.changes] == ["before", *(f"{number}" for number in range(50)), "after"]
 
 
-def test_ctrl_c_ends_it_while_it_waits_for_mongodb(cli: Cli, manager: JobManager, proxy: Proxy) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_it_while_it_waits_for_mongodb(
+    cli: Cli, manager: JobManager, proxy: Proxy, number: signal.Signals
+) -> None:
     with tailing(cli, "--uri", proxy.uri, "--timeout", "1") as tail:
         proxy.weather = Weather(hole=True)
         tail.said("does not answer")
-        assert tail.interrupt() == 130
+        assert tail.interrupt(number) == 130
+    assert len(tail.err) == 2  # it ends quietly
+
+
+def test_sigterm_closes_the_stream(cli: Cli, manager: JobManager, client: MongoClient[dict[str, Any]]) -> None:
+    def watched() -> int:
+        mine = {"ns": manager.store.name, "cursor.tailable": True}
+        some: list[dict[str, Any]] = [{"$currentOp": {"idleCursors": True}}, {"$match": mine}]
+        return len(client.admin.aggregate(some).to_list())
+
+    with tailing(cli) as tail:
+        until(lambda: watched() == 1, "the stream")
+        assert tail.interrupt(signal.SIGTERM) == 130
+        until(lambda: watched() == 0, "its end")
 
 
 def test_a_dropped_collection_ends_it_with_a_reason(cli: Cli, manager: JobManager, jobs: Jobs) -> None:

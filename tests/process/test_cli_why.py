@@ -222,8 +222,14 @@ def test_watching_tells_what_changes_until_the_end(
         reader.join()
     worker.send(signal.SIGTERM)
     worker.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_watching(cli: Cli, manager: JobManager, number: signal.Signals) -> None:
     with cli.started("why", manager.create("nobody").id, "--watch", "--json") as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         assert b'"no_executor"' in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == b"jobpool: interrupted\n"
