@@ -11,7 +11,6 @@ from ..job import Brief, Job
 from ..manager.asking import Selected
 from ..manager.ends import Completed, Ends, ended, ids_of
 from ..manager.inspecting import Inspector
-from ..manager.reviving import Reviver
 from ..names import MAX_ID, check_name
 from ..relations import Relations
 from ..store.pages import SIZE
@@ -77,7 +76,7 @@ class Looking(Base):
         limit: int = 20,
     ) -> list[ErrorGroup]:
         """Return what failed jobs failed of, in groups, the largest first; see `JobManager.errors`."""
-        return await Reviver(self).errors(type=type, since=since, until=until, limit=limit)
+        return await Inspector(self).errors(type=type, since=since, until=until, limit=limit)
 
     def pages(
         self,
@@ -90,7 +89,7 @@ class Looking(Base):
         **selected: Unpack[Selected],
     ) -> AsyncIterator[list[Brief]]:
         """Return an asynchronous iterator over the jobs meant, a page at a time; see `JobManager.pages`."""
-        return Reviver(self).pages(size, to, run_at, older_than, after, selected)
+        return Inspector(self).pages(size, to, run_at, older_than, after, selected)
 
     def each(self, *, oldest_first: bool = False, **selected: Unpack[Selected]) -> AsyncIterator[Job]:
         """Return an asynchronous iterator over all jobs meant; see `JobManager.each`."""

@@ -8,7 +8,6 @@ from datetime import datetime
 from ..backlog import AlivePool, Backlog
 from ..checkup import Checkup
 from ..manager.overseeing import Overseer, nobody
-from ..names import check_seconds
 from ..overview import Activity, FailedJob, Held, RunningJob, Stats, TypeOverview
 from .base import Base
 
@@ -28,8 +27,6 @@ class Overseeing(Base):
         self, *, only: Collection[str] = (), skip: Collection[str] = (), timeout: float | None = None
     ) -> Checkup:
         """Look for all that may be wrong with a deployment; see `JobManager.check`."""
-        if timeout is not None:
-            check_seconds(timeout, "timeout", 0.1, 3600)
         return await self.store.examining.examine(self.executors, only=only, skip=skip, timeout=timeout)
 
     async def stats(self, *, finished: bool = False, told: Callable[[int], object] = nobody) -> Stats:

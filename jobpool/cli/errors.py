@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the groups."""
-    from ..manager.reviving import MOST_GROUPS
+    from ..manager.inspecting import MOST_GROUPS
     from ..store.driver import run as taken
 
     with place.reader_of(args) as manager:

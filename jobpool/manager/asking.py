@@ -24,12 +24,16 @@ LONGEST_WAIT = 10 * 365 * 86400.0
 MAX_REASON = 500
 
 
-class Reader(Protocol):
-    """A manager, as asking sees it."""
+class HasStore(Protocol):
+    """A manager, as all operations see it."""
 
     @property
     def store(self) -> Core:
         """The store; refused once the manager is closed."""
+
+
+class Reader(HasStore, Protocol):
+    """A manager, as asking sees it."""
 
     @property
     def executors(self) -> Executors:
@@ -74,7 +78,7 @@ class Asking:
     async def get(self, id: str) -> Job:
         """Return a snapshot of one job."""
         id = check_name(id, "id", longest=MAX_ID)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.queries.get(id)
 
     async def find(
@@ -87,13 +91,13 @@ class Asking:
                 f"after must be the last Job of the page before, not {after.__class__.__name__}"
             )
         selection = Selection(**selected)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.queries.find(selection, limit=limit, after=after, oldest_first=oldest_first)
 
     async def count(self, **selected: Unpack[Selected]) -> int:
         """Return how many jobs there are."""
         selection = Selection(**selected)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.queries.count(selection)
 
     async def backlog(self) -> Backlog:
@@ -112,13 +116,13 @@ class Asking:
     async def cancel(self, id: str, *, cascade: bool) -> Job:
         """Cancel a job, or ask who runs it to end it."""
         id = check_name(id, "id", longest=MAX_ID)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.cancelling.cancel(id, cascade=cascade)
 
     async def cancel_many(self, *, all: bool, cascade: bool, **selected: Unpack[Selected]) -> Cancelled:
         """Cancel the jobs meant."""
         selection = meant("cancel_many", "cancels", all, Selection(**selected))
-        store = await self._ready()
+        store = await ready_store(self._manager)
         ended = asked = 0
         async for part in store.queries.parts(selection):
             done = await store.cancelling.cancel_many(part, cascade=cascade)
@@ -130,13 +134,13 @@ class Asking:
         types = _names(types)
         if reason is not None:
             reason = check_name(reason, "reason", longest=MAX_REASON)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.settings.pause(types, reason)
 
     async def resume(self, types: tuple[str, ...]) -> Paused:
         """Resume types, or everything."""
         types = _names(types)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.settings.resume(types)
 
     async def paused(self) -> Paused:
@@ -147,7 +151,7 @@ class Asking:
         """Delete the final jobs meant, by their age."""
         check_seconds(older_than, "older_than", 0, LONGEST)
         selection = Selection(**selected)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         purged = 0
         async for part in store.queries.parts(selection):
             purged += await store.purging.purge(part, older_than)
@@ -156,13 +160,13 @@ class Asking:
     async def remove(self, id: str) -> bool:
         """Delete a job that nobody holds."""
         id = check_name(id, "id", longest=MAX_ID)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.removing.remove(id)
 
     async def remove_many(self, *, all: bool, **selected: Unpack[Selected]) -> int:
         """Delete the jobs meant that nobody holds."""
         selection = meant("remove_many", "deletes", all, Selection(**selected))
-        store = await self._ready()
+        store = await ready_store(self._manager)
         removed = 0
         async for part in store.queries.parts(selection):
             removed += await store.removing.remove_many(part)
@@ -170,15 +174,9 @@ class Asking:
 
     async def ensure_indexes(self, limits: bool | None) -> list[str]:
         """Create what is missing of the indexes; those for limits if `limits` says so, or any type has some."""
-        store = await self._ready()
+        store = await ready_store(self._manager)
         wanted = self._manager.executors.limited if limits is None else limits
         return await store.contact.ensure_indexes(limits=wanted)
-
-    async def _ready(self) -> Core:
-        """Return the store, once it can take what comes."""
-        store = self._manager.store
-        await store.contact.ready()
-        return store
 
 
 def check_wait(timeout: float | None) -> None:
@@ -196,3 +194,15 @@ def meant(name: str, does: str, all: bool, selection: Selection) -> Selection:
     if selection.all and not all:
         raise InvalidConfiguration(f"{name} without a selection {does} every job: say all=True if you mean it")
     return selection
+
+
+def names_succeeded(selection: Selection) -> bool:
+    """Say whether succeeded jobs are meant by name."""
+    return State.SUCCEEDED in (selection.states or ())
+
+
+async def ready_store(manager: HasStore) -> Core:
+    """Return the store of a manager, once it can take what comes."""
+    store = manager.store
+    await store.contact.ready()
+    return store

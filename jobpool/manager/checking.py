@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..checkup import Checkup
-from ..names import check_seconds
 from ..store.driver import run
 from .base import Base
 
@@ -33,7 +32,4 @@ class Checking(Base):
             StoreUnavailable: MongoDB does not answer, or did so no more in the middle. That members of a replica
                 set answer and none is primary is a finding instead.
         """
-        if timeout is not None:
-            check_seconds(timeout, "timeout", 0.1, 3600)
-        examining = self.store.examining
-        return run(examining.examine(self.executors, only=only, skip=skip, timeout=timeout))
+        return run(self.store.examining.examine(self.executors, only=only, skip=skip, timeout=timeout))

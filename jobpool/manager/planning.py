@@ -11,15 +11,15 @@ from ..job import Job
 from ..names import MAX_ID, MAX_NAME, check_name
 from ..request import JobRequest
 from ..schedules import LAST, Definition, Schedule, definition_of
-from ..store.core import Core
 from ..store.creation import KEEP
+from .asking import HasStore, ready_store
 from .creating import Creating
 
 #: Of a name and a token together, with what stands between them.
 MAX_TOKEN = MAX_ID - MAX_NAME - len("@now-")
 
 
-class HasSchedules(Protocol):
+class HasSchedules(HasStore, Protocol):
     """A manager, as its schedules see it."""
 
     @property
@@ -29,10 +29,6 @@ class HasSchedules(Protocol):
     @property
     def executors(self) -> Executors:
         """What checks the data of their types."""
-
-    @property
-    def store(self) -> Core:
-        """The store; refused once the manager is closed."""
 
     @property
     def creating(self) -> Creating:
@@ -53,13 +49,13 @@ class AsyncSchedules:
 
     async def list(self) -> list[Schedule]:
         """Return snapshots of all schedules, by name."""
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.schedules.all()
 
     async def get(self, name: str) -> Schedule:
         """Return a snapshot of one schedule."""
         name = check_name(name, "name")
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.schedules.get(name)
 
     async def preview(
@@ -72,13 +68,13 @@ class AsyncSchedules:
     async def pause(self, name: str) -> Schedule:
         """Let a schedule fire nothing, until it is resumed."""
         name = check_name(name, "name")
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.schedules.pause(name)
 
     async def resume(self, name: str) -> Schedule:
         """Let a paused schedule fire again."""
         name = check_name(name, "name")
-        store = await self._ready()
+        store = await ready_store(self._manager)
         resumed = await store.schedules.resume(name)
         self._manager.scheduled()
         return resumed
@@ -86,7 +82,7 @@ class AsyncSchedules:
     async def remove(self, name: str) -> bool:
         """Delete a schedule."""
         name = check_name(name, "name")
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.schedules.remove(name)
 
     async def run_now(self, name: str, *, token: str | None = None) -> Job:
@@ -107,23 +103,13 @@ class AsyncSchedules:
         assert isinstance(job, Job)
         return job
 
-    async def _ready(self) -> Core:
-        return await _ready(self._manager)
-
-
-async def _ready(manager: HasSchedules) -> Core:
-    """Return the store, once it can take what comes."""
-    store = manager.store
-    await store.contact.ready()
-    return store
-
 
 async def put(
     manager: HasSchedules, name: str, when: str | float | timedelta, type: str, data: Any, **options: Any
 ) -> Schedule:
     """Store a schedule, or change the one of that name, and return it; see `JobManager.schedule`."""
     name, definition = _checked(manager, name, when, type, data, **options)
-    store = await _ready(manager)
+    store = await ready_store(manager)
     stored = await store.schedules.put(name, definition)
     manager.scheduled()
     return stored

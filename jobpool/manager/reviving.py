@@ -1,28 +1,20 @@
-"""Reviving: jobs that ended run again, those that are pending run sooner or later; and what many failed of."""
+"""Reviving: jobs that ended run again, those that are pending run sooner or later."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Unpack
 
 from ..backoff import MAX_DELAY
-from ..error_groups import ErrorGroup
 from ..errors import InvalidConfiguration
-from ..job import Brief, Job, Retried, State
-from ..names import MAX_ID, check_instant, check_int, check_name, check_seconds
-from ..retention import LONGEST
+from ..job import Job, Retried, State
+from ..names import MAX_ID, check_instant, check_name, check_seconds
 from ..store.core import Core
 from ..store.driver import run
-from ..store.pages import SIZE, Walk
 from ..store.queries import Selection
 from ..waitable import remember
-from .asking import Reader, Selected, meant
+from .asking import Reader, Selected, meant, names_succeeded, ready_store
 from .looking import Looking
-
-#: Groups of errors in one answer.
-MOST_GROUPS = 10_000
-MOST_PAGE = 100_000
 
 
 class Reviver:
@@ -37,28 +29,28 @@ class Reviver:
     async def retry(self, id: str) -> Job:
         """Have a job run again now."""
         id = check_name(id, "id", longest=MAX_ID)
-        return await (await self._ready()).again.retry(id)
+        return await (await ready_store(self._manager)).again.retry(id)
 
     async def retry_many(self, *, all: bool, **selected: Unpack[Selected]) -> Retried:
         """Have the jobs meant run again now."""
         selection = meant("retry_many", "retries", all, Selection(**selected))
-        return await (await self._ready()).again.retry_many(selection)
+        return await (await ready_store(self._manager)).again.retry_many(selection)
 
     async def revive(self, id: str, *, succeeded: bool) -> Job:
         """Have a job begin its life again."""
         id = check_name(id, "id", longest=MAX_ID)
-        return await (await self._ready()).again.revive(id, succeeded=succeeded)
+        return await (await ready_store(self._manager)).again.revive(id, succeeded=succeeded)
 
     async def revive_many(self, *, all: bool, **selected: Unpack[Selected]) -> int:
         """Have the jobs meant begin their lives again."""
         selection = meant("revive_many", "revives", all, Selection(**selected))
-        store = await self._ready()
-        return await store.again.revive_many(selection, succeeded=_succeeded(selection))
+        store = await ready_store(self._manager)
+        return await store.again.revive_many(selection, succeeded=names_succeeded(selection))
 
     async def snooze(self, id: str, delay: float | None, run_at: datetime | None) -> Job:
         """Have a job not run before that."""
         id = check_name(id, "id", longest=MAX_ID)
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.again.snooze(id, await self._instant(store, delay, run_at))
 
     async def snooze_many(
@@ -66,61 +58,8 @@ class Reviver:
     ) -> int:
         """Have the jobs meant not run before that."""
         selection = meant("snooze_many", "snoozes", all, Selection(**selected))
-        store = await self._ready()
+        store = await ready_store(self._manager)
         return await store.again.snooze_many(selection, await self._instant(store, delay, run_at))
-
-    async def errors(
-        self, *, type: str | Iterable[str] | None, since: datetime | None, until: datetime | None, limit: int
-    ) -> list[ErrorGroup]:
-        """Group what failed."""
-        check_int(limit, "limit", 1, MOST_GROUPS)
-        types = Selection(type=type).types
-        since = None if since is None else check_instant(since, "since")
-        until = None if until is None else check_instant(until, "until")
-        await self._manager.store.contact.ready()
-        return await self._manager.store.grouping.groups(types=types, since=since, until=until, limit=limit)
-
-    async def walk(
-        self,
-        size: int,
-        to: str | None,
-        run_at: datetime | None,
-        older_than: float | None,
-        after: str,
-        selected: Selected,
-    ) -> Walk:
-        """Begin a walk through the jobs meant."""
-        check_int(size, "size", 1, MOST_PAGE)
-        selection = Selection(**selected)
-        if run_at is not None:
-            run_at = check_instant(run_at, "run_at")
-        if older_than is not None:
-            check_seconds(older_than, "older_than", 0, LONGEST)
-        if after:
-            after = check_name(after, "after", longest=MAX_ID)
-        store = await self._ready()
-        if to is None:
-            return store.pages.walk(selection, size=size, after=after)
-        condition = await store.condition_of(
-            to, succeeded=_succeeded(selection), run_at=run_at, older_than=older_than
-        )
-        return store.pages.walk(
-            selection, condition=condition.filter, states=condition.states, size=size, after=after
-        )
-
-    async def pages(
-        self,
-        size: int,
-        to: str | None,
-        run_at: datetime | None,
-        older_than: float | None,
-        after: str,
-        selected: Selected,
-    ) -> AsyncIterator[list[Brief]]:
-        """Yield pages; for event loops."""
-        walk = await self.walk(size, to, run_at, older_than, after, selected)
-        while page := await walk.next():
-            yield page
 
     async def _instant(self, store: Core, delay: float | None, run_at: datetime | None) -> datetime:
         """Return the instant that is meant."""
@@ -134,19 +73,9 @@ class Reviver:
             raise InvalidConfiguration(f"run_at must be within ten years from now, not {found}")
         return found
 
-    async def _ready(self) -> Core:
-        store = self._manager.store
-        await store.contact.ready()
-        return store
-
-
-def _succeeded(selection: Selection) -> bool:
-    """Say whether succeeded jobs are meant by name."""
-    return State.SUCCEEDED in (selection.states or ())
-
 
 class Reviving(Looking):
-    """Has jobs run again, sooner or later, and shows what they failed of."""
+    """Has jobs run again, sooner or later."""
 
     def retry(self, id: str) -> Job:
         """Have a failed job run again now, or one that waits for its next attempt; return it as it is then.
@@ -244,58 +173,6 @@ class Reviving(Looking):
             StoreUnavailable: Some may be snoozed. Repeating with the same `run_at` goes on from there.
         """
         return run(Reviver(self).snooze_many(delay, run_at, all=all, **selected))
-
-    def errors(
-        self,
-        *,
-        type: str | Iterable[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 20,
-    ) -> list[ErrorGroup]:
-        """Return what failed jobs failed of, by type, exception class and message; the largest groups first.
-
-        Messages count as the same whose numbers, ids, quoted values, paths and URLs alone
-        differ. ``retry_many(group=...)`` retries a group. All failed jobs meant are read, by their
-        index, in rounds: some two seconds for 100,000.
-
-        Args:
-            type: Of this type, or of one of several.
-            since, until: Failed at or after, and before, these aware datetimes.
-            limit: Groups, 1 to 10,000.
-        """
-        return run(Reviver(self).errors(type=type, since=since, until=until, limit=limit))
-
-    def pages(
-        self,
-        *,
-        size: int = SIZE,
-        to: str | None = None,
-        run_at: datetime | None = None,
-        older_than: float | None = None,
-        after: str = "",
-        **selected: Unpack[Selected],
-    ) -> Iterator[list[Brief]]:
-        """Return an iterator over the jobs meant, a page at a time and in brief, by their ids.
-
-        Each job comes once, whatever happens to jobs meanwhile; one that is created meanwhile
-        may come. The order is that of the ids, so ``after`` the last id goes on where one was.
-        Where all that is meant is failed, pending, waiting, claimed or running, and up to some
-        100,000 jobs, only those are read; otherwise the whole collection is, in bounded steps.
-
-        Args:
-            size: Jobs of a page at the most.
-            to: Only jobs that would be changed by ``"retry"``, ``"revive"``, ``"cancel"``, ``"snooze"``,
-                ``"remove"`` or ``"purge"``: a look before a change.
-            run_at, older_than: Of a snooze, and of a purge.
-            after: Only ids behind this one.
-            selected: Only these; see `Selected`.
-
-        Raises:
-            StoreUnavailable: By the iterator. Nothing was changed.
-        """
-        walk = run(Reviver(self).walk(size, to, run_at, older_than, after, selected))
-        return iter(lambda: run(walk.next()), [])
 
     def _told_of(self, job: Job) -> None:
         if job.state is State.PENDING:

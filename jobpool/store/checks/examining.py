@@ -13,7 +13,7 @@ from ...checkup import Checkup, Finding
 from ...errors import InvalidConfiguration, StoreError, StoreUnavailable
 from ...executors import Executors
 from ...logs import bounded_logger_of
-from ...names import shown
+from ...names import check_seconds, shown
 from ..connection import Connection
 from ..contact import this_machine
 from ..failures import kind_of
@@ -53,6 +53,8 @@ class Examining:
             InvalidConfiguration: There is no such check, or none is left.
             StoreUnavailable: Nobody answers, at first or in the middle. Nothing was changed.
         """
+        if timeout is not None:
+            check_seconds(timeout, "timeout", 0.1, 3600)
         chosen = chosen_of(only, skip)
         began, limit = time.monotonic(), self._connection.timeout if timeout is None else timeout
         look = await self._first(executors, limit)
