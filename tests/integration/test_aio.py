@@ -29,6 +29,7 @@ from jobpool.errors import (
     StoreUnavailable,
     WaitTimeout,
 )
+from jobpool.importing import Togedo
 from jobpool.store.awaited import Awaited
 from jobpool.store.driver import run
 
@@ -264,6 +265,150 @@ def test_who_waits_when_the_manager_is_closed_is_told(make: Make) -> None:
     drive(wait())
 
 
+def test_who_waits_for_many_is_cancelled_and_goes_on(make: Make) -> None:
+    """A task that gives up on the next one has lost none."""
+
+    async def wait() -> None:
+        async with make() as manager:
+            ids = (await manager.create_many([{"type": "a", "data": n} for n in range(3)])).ids
+            ends = manager.as_completed(ids)
+            await manager.cancel(ids[1])
+            assert (await anext(ends)).id == ids[1]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(ends), 0.05)
+            await manager.cancel(ids[0])
+            await manager.cancel(ids[2])
+            assert {job.id async for job in ends} == {ids[0], ids[2]}
+            assert [job.id for job in await manager.wait_many(ids)] == ids
+
+    drive(wait())
+
+
+# Changes and imports
+
+
+def watching(client: Client, manager: AsyncJobManager) -> list[dict[str, Any]]:
+    """Return the open change streams on a manager's jobs, as the server sees them."""
+    there = {"ns": manager.store.name, "cursor.tailable": True}
+    return list(client.admin.aggregate([{"$currentOp": {"idleCursors": True}}, {"$match": there}]))
+
+
+def test_a_task_cancelled_while_it_waits_for_changes_has_closed_the_stream(make: Make, client: Client) -> None:
+    """At once, though the server would hold its answer back for a minute; who reads again has lost nothing."""
+
+    async def watch() -> None:
+        async with make() as manager:
+            changes = manager.changes(max_await=60)
+            assert watching(client, manager) == []
+            async with changes:
+                reading = asyncio.create_task(changes.read())
+                await asyncio.to_thread(
+                    until, lambda: any(op["type"] == "op" for op in watching(client, manager)), "the read"
+                )
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+                await asyncio.to_thread(until, lambda: watching(client, manager) == [], "its end")
+                await manager.create("a", id="meanwhile")
+                assert [change.id for change in await changes.read()] == ["meanwhile"]
+                assert len(watching(client, manager)) == 1
+            await asyncio.to_thread(until, lambda: watching(client, manager) == [], "the end")
+
+    drive(watch())
+
+
+def test_the_changes_of_a_task_that_is_cancelled_in_its_loop_are_closed(make: Make, client: Client) -> None:
+    async def watch() -> None:
+        async with make() as manager:
+            heard: list[str] = []
+
+            async def follow() -> None:
+                async with manager.changes() as changes:
+                    heard.append("begun")
+                    async for change in changes:
+                        heard.append(change.id)
+
+            following = asyncio.create_task(follow())
+            while not heard:
+                await asyncio.sleep(0.005)
+            await manager.create("a", id="one")
+            while heard != ["begun", "one"]:
+                await asyncio.sleep(0.005)
+            following.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await following
+            await asyncio.to_thread(until, lambda: watching(client, manager) == [], "the end")
+
+    drive(watch())
+
+
+def test_changes_of_a_manager_that_is_closed_say_so(make: Make) -> None:
+    async def watch() -> None:
+        async with make() as manager:
+            changes = manager.changes(max_await=0.05)
+            assert await changes.read() == []
+        with pytest.raises((PoolStateError, StoreRefused), match="close"):
+            await changes.read()
+        await changes.close()
+        assert [change async for change in changes] == []
+        with pytest.raises(PoolStateError, match="closed"):
+            manager.changes()
+
+    drive(watch())
+
+
+class Patient(Togedo):
+    """A source that counts how many documents are read before others have a turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_at_once: list[int] = [0]
+
+    def read(self, raw: bytes, *, now: datetime, limit: int) -> Any:
+        self.read_at_once[-1] += 1
+        return super().read(raw, now=now, limit=limit)
+
+
+def fill(client: Client, database: str, number: int) -> None:
+    document = {"type": "a", "priority": 0, "status": "queued", "createdAt": datetime(2026, 1, 2, tzinfo=UTC)}
+    client[database]["theirs"].insert_many([{**document, "_id": f"{n:05}", "data": n} for n in range(number)])
+
+
+def test_an_import_lets_others_in(make: Make, client: Client, database: str) -> None:
+    fill(client, database, 1000)
+    source = Patient()
+
+    async def carry() -> None:
+        async def others() -> None:
+            while True:
+                await asyncio.sleep(0)
+                source.read_at_once.append(0)
+
+        async with make() as manager:
+            turns = asyncio.create_task(others())
+            report = await manager.import_jobs(source, database=database, collection="theirs")
+            turns.cancel()
+            assert (report.inserted, report.finished) == (1000, True)
+
+    drive(carry())
+    assert sum(source.read_at_once) == 1000
+    assert max(source.read_at_once) <= 100
+
+
+def test_of_two_imports_at_once_each_job_is_the_work_of_one(make: Make, client: Client, database: str) -> None:
+    fill(client, database, 50)
+
+    async def carry() -> None:
+        async with make() as one, make() as other:
+            both = (m.import_jobs(Togedo(), database=database, collection="theirs") for m in (one, other))
+            reports = await asyncio.gather(*both)
+            assert sum(report.inserted for report in reports) == 50
+            assert all(report.inserted + report.already == 50 for report in reports)
+            assert await one.count() == 50
+
+    drive(carry())
+
+
 # Transactions
 
 
@@ -397,7 +542,9 @@ def test_a_closed_manager_says_so(make: Make) -> None:
         await manager.create("a")
         await asyncio.gather(manager.close(), manager.close())
         await manager.close()
-        calls = (manager.create("a"), manager.create_many([]), manager.get("x"), manager.count())
+        calls: tuple[Any, ...] = (manager.create("a"), manager.create_many([]), manager.get("x"), manager.count())
+        calls += manager.wait_many([]), anext(manager.as_completed(["x"])), manager.last_changes(1)
+        calls += (manager.import_jobs(Togedo(), database="x"),)
         for call in (*calls, manager.find(), manager.wait("x"), manager.remove("x"), manager.ensure_indexes()):
             with pytest.raises(PoolStateError, match="closed"):
                 await call
@@ -610,18 +757,28 @@ class Cancelling(Awaited):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("call", ["create", "revive", "create_many", "remove"])
+@pytest.mark.parametrize("call", ["create", "revive", "create_many", "remove", "import"])
 def test_a_task_cancelled_at_any_point_can_be_repeated(
-    make: Make, make_manager: MakeManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, call: str, when: str
+    make: Make,
+    make_manager: MakeManager,
+    jobs: Jobs,
+    client: Client,
+    server: EmbeddedMongo,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    when: str,
 ) -> None:
     """At each call of the driver in turn, from the first contact on, until one comes to its end."""
     blocking = make_manager()
+    fill(client, jobs.database.name, 5)
 
     def ask(manager: AsyncJobManager) -> Coroutine[Any, Any, object]:
         if call == "create_many":
             return manager.create_many([{"type": "a", "data": n} for n in range(5)], batch_size=2)
         if call == "remove":
             return manager.remove("x")
+        if call == "import":  # through a client of its own, which is closed in any case
+            return manager.import_jobs(Togedo(), database=jobs.database.name, collection="theirs", uri=server.uri)
         return manager.create("a", 1, id="x", on_duplicate="revive" if call == "revive" else "keep")
 
     async def attempt(at: int) -> bool:
@@ -636,6 +793,8 @@ def test_a_task_cancelled_at_any_point_can_be_repeated(
             again = await ask(manager)
             if call == "create_many":
                 assert again.inserted + again.duplicates == 5  # type: ignore[attr-defined]
+            elif call == "import":
+                assert again.inserted + again.already == 5  # type: ignore[attr-defined]
             elif call == "remove":
                 assert again in (True, False)
             else:
@@ -650,13 +809,51 @@ def test_a_task_cancelled_at_any_point_can_be_repeated(
             blocking.create("a", 1, id="x")
             blocking.cancel("x")
         struck = drive(attempt(at))
-        expected = {"create_many": 5, "remove": 0}.get(call, 1)
+        expected = {"create_many": 5, "import": 5, "remove": 0}.get(call, 1)
         assert jobs.count_documents({}) == expected
         assert jobs.count_documents({"state": "pending"}) == expected
         if not struck:
             break
         at += 1
     assert at > 4, "hello, the indexes, and what was asked for"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_changes_are_told_once_to_a_task_that_is_cancelled_at_any_point(
+    make: Make, make_manager: MakeManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """At each call of the driver in turn, the look at a job from before among them."""
+    blocking = make_manager()
+
+    async def attempt(at: int) -> bool:
+        driver = Cancelling(0, when)
+        monkeypatch.setattr("jobpool.store.awaited.AWAITED", driver)
+        async with make() as manager, manager.changes(max_await=0.05) as changes:
+            await asyncio.to_thread(blocking.cancel, "old")
+            await asyncio.to_thread(lambda: [blocking.create("a", id=id) for id in "xyz"])
+            driver.calls, driver.at = 0, at
+            heard: list[tuple[str, str | None]] = []
+            struck = 0
+            while len(heard) < 4 or heard[-1][0] != "z":
+                (found,) = await asyncio.gather(asyncio.create_task(changes.read()), return_exceptions=True)
+                if isinstance(found, asyncio.CancelledError):
+                    struck += 1
+                else:
+                    assert not isinstance(found, BaseException)
+                    heard += [(change.id, change.type) for change in found]
+            assert heard == [("old", "b"), ("x", "a"), ("y", "a"), ("z", "a")]
+            driver.at = 0
+            assert await changes.read() == []
+        return struck > 0
+
+    at = 0
+    while True:
+        jobs.delete_many({})
+        blocking.create("b", id="old")
+        at += 1
+        if not drive(attempt(at)):
+            break
+    assert at > 4, "the reads, and the look"
 
 
 # A service
