@@ -1,4 +1,4 @@
-"""A worker process: ``python -m tests.observability.worker OPTIONS``. It ends when its standard input does."""
+"""A process that counts: ``python -m tests.observability.worker SETTINGS``. A pool ends when its input does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from jobpool.cli import main as command_line
+from jobpool.embedded import free_port
+from jobpool.pool import census
+
 from .load import make_manager
-from .prometheus import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,19 +26,19 @@ class Process:
     """A process under our hands that serves metrics; a context manager that ends it for sure.
 
     Args:
-        command: What Python runs.
+        settings: For `main`.
         directory: For its log.
         port: Of its metrics.
     """
 
-    def __init__(self, command: list[str], directory: Path, port: int) -> None:
+    def __init__(self, settings: dict[str, Any], directory: Path, port: int) -> None:
         self.port = port
         self.log = directory / f"process-{port}.log"
         # stopped, it does not see its input end; the kernel then kills it with its parent
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*guard, sys.executable, "-m", *command],
+                [*guard, sys.executable, "-m", "tests.observability.worker", json.dumps(settings)],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -81,6 +84,7 @@ class Worker(Process):
         directory: For its log.
         port: Of its metrics; a free one if None. A successor may take it over.
         types: What it runs; all if empty.
+        rest: For how many times what a count took it rests after it.
         options: Of its pool.
     """
 
@@ -92,11 +96,12 @@ class Worker(Process):
         *,
         port: int | None = None,
         types: Sequence[str] = (),
+        rest: float = census.REST,
         **options: Any,
     ) -> None:
         port = port or free_port()
-        settings = {"uri": uri, "database": database, "port": port, "types": list(types), "options": options}
-        super().__init__(["tests.observability.worker", json.dumps(settings)], directory, port)
+        pool = {"uri": uri, "database": database, "port": port, "types": list(types), "options": options}
+        super().__init__({"rest": rest, "pool": pool}, directory, port)
 
     def wait_until_up(self) -> Self:
         """Wait until its pool runs and its metrics are served."""
@@ -111,15 +116,22 @@ class Worker(Process):
 class Exporter(Process):
     """``jobpool metrics --serve``: the cluster view without a pool."""
 
-    def __init__(self, uri: str, database: str, directory: Path) -> None:
+    def __init__(self, uri: str, database: str, directory: Path, *, rest: float = census.REST) -> None:
         port = free_port()
-        command = ["jobpool", "metrics", database, "--uri", uri, "--serve", str(port), "--every", "1"]
-        super().__init__(command, directory, port)
+        command = ["metrics", database, "--uri", uri, "--serve", str(port), "--every", "1"]
+        super().__init__({"rest": rest, "command": command}, directory, port)
 
 
 def main() -> None:
-    """Run a pool until the input ends."""
+    """Run a pool until the input ends, or a command."""
     settings = json.loads(sys.argv[1])
+    census.REST = settings["rest"]
+    if "command" in settings:
+        sys.exit(command_line(settings["command"]))
+    _run_pool(settings["pool"])
+
+
+def _run_pool(settings: dict[str, Any]) -> None:
     manager = make_manager(settings["uri"], settings["database"])
     pool = manager.start_watch(*settings["types"], **settings["options"])
     pool.serve_metrics(settings["port"])
