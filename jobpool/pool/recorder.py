@@ -222,8 +222,8 @@ class Recorder(Service):
         news = [held.claim.id for held in refused if not held.lost]
         if news:
             logger.warning(
-                "pool %s lost the claims of %d jobs while they ran; their outcomes are refused, others may "
-                "follow: %s",
+                "pool %s lost the claims of %d jobs while they ran: they were reaped or claimed again, or are not "
+                "there any more; these outcomes are refused, others may follow: %s",
                 *(shown(self._pool, LISTED), len(news), listed(news)),
             )
 

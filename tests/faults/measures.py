@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import pairwise
 
+from jobpool.schedules import schedule_in
+
 from .change_judge import HELD
 from .history import Event
 from .oplog import Change
@@ -56,6 +58,11 @@ def outcomes(events: Iterable[Event]) -> Counter[str]:
 def cancels(events: Iterable[Event]) -> dict[str, int]:
     """Return how many cancels were acknowledged, by the state of the job then."""
     return dict(Counter(event.fields["state"] for event in events if event.name == "cancel-ok"))
+
+
+def fired(changes: Iterable[Change]) -> int:
+    """Return how many jobs schedules have made."""
+    return sum(change.before is None and schedule_in(change.id) is not None for change in changes)
 
 
 def operated(events: Iterable[Event]) -> dict[str, int]:

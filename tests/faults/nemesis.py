@@ -20,7 +20,7 @@ from pathlib import Path
 from ..waiting import until
 from .app import FLOWING
 from .flow_judge import judge_flow
-from .measures import cancels, executions, longest_gap, operated, outcomes, refused
+from .measures import cancels, executions, fired, longest_gap, operated, outcomes, refused
 from .processes import Program, Run
 from .proxy import FAIR, Weather
 from .replicas import Node, ReplicaSet
@@ -255,6 +255,6 @@ def summary(args: argparse.Namespace, run: Run, nemesis: Nemesis, violations: li
         f"executions {executions(events)}, longest gap {longest_gap(events, 'finish-ok'):.1f} s, "
         f"stale writes refused {refused(events)}, snoozes {outcomes(events)['snoozed']}, "
         f"retries by rule or backoff {outcomes(events)['retried']}, cancels acknowledged {cancels(events)}, "
-        f"asked for by operators {operated(events)}, "
+        f"asked for by operators {operated(events)}, jobs fired by schedules {fired(run.changes())}, "
         f"faults {sum(nemesis.done.values())} ({faults}), violations {len(violations)}"
     )

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ from ..waiting import until
 from . import app
 from .checker import check
 from .history import Event, History, count, events
-from .oplog import changes
+from .oplog import Change, changes
 from .violation import Violation
 
 ROOT = Path(__file__).parents[2]
@@ -188,9 +188,13 @@ class Run:
         """Return the history so far."""
         return list(events(self.history.path))
 
+    def changes(self) -> Iterator[Change]:
+        """Yield what the server did with jobs."""
+        return changes(self.client, f"{self.database}.jobs")
+
     def violations(self, *, ended: bool = True, oplog: bool = True) -> list[Violation]:
         """Return what the checker finds."""
-        seen = changes(self.client, f"{self.database}.jobs") if oplog else None
+        seen = self.changes() if oplog else None
         return check(events(self.history.path), self.jobs.find(), seen, ended=ended)
 
     def judge(self, *, ended: bool = True, oplog: bool = True) -> None:
