@@ -19,6 +19,7 @@ from jobpool.aio import AsyncChanges
 from jobpool.embedded import EmbeddedMongo
 
 from .conftest import MakeManager
+from .waiting import PATIENCE
 
 R = TypeVar("R")
 
@@ -34,6 +35,14 @@ def collect() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+def drive(work: Coroutine[Any, Any, R]) -> R:
+    """Run `work` in an event loop of its own; fail if it hangs. For what has a manager there: see `collect`."""
+    try:
+        return asyncio.run(asyncio.wait_for(work, PATIENCE))
+    finally:
+        collect()
 
 
 class EventLoop:

@@ -24,6 +24,7 @@ from jobpool.errors import DuplicateJob, InvalidConfiguration, InvalidJob, JobNo
 from jobpool.manager.room import MOST
 from jobpool.store.indexes import CLAIM_INDEX
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
 from ..waiting import PATIENCE, until
@@ -263,7 +264,7 @@ def test_an_event_loop_has_the_same(server: EmbeddedMongo, database: str, manage
             )
             assert all(not isinstance(job, BaseException) and job.dropped for job in gathered)
 
-    asyncio.run(produce())
+    drive(produce())
     assert manager.count(state="pending") == 5
 
 

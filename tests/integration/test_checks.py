@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,6 +17,7 @@ from jobpool.store.checks import examining
 from jobpool.store.checks.check import Check
 from jobpool.store.checks.registry import CHECKS
 
+from ..awaited import drive
 from ..checking import bad, deployment, held, job, now, only, waiting
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
@@ -127,6 +127,6 @@ async def _checked(uri: str, database: str) -> Checkup:
 def test_an_event_loop_finds_the_same(manager: JobManager, jobs: Jobs, server: EmbeddedMongo) -> None:
     jobs.insert_many([job("1", type=7), held("2", lease_until=now(-300)), job("3")])
     here = manager.check()
-    there = asyncio.run(_checked(server.uri, jobs.database.name))
+    there = drive(_checked(server.uri, jobs.database.name))
     assert bad(there) == [("documents.pending", "problem"), ("jobs.leases", "problem")]
     assert [(one.check, one.level) for one in here.findings] == [(one.check, one.level) for one in there.findings]

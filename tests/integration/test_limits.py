@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
@@ -14,6 +13,7 @@ from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidJob
 from jobpool.store.claiming import keying, keys
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..gates import busiest, by_key, by_type, claimed_at, most_held
 from ..waiting import until
@@ -150,7 +150,7 @@ def test_a_producer_in_an_event_loop_may_say_the_key(server: EmbeddedMongo, data
             await manager.create_many([{"type": "a", "data": 1, "key": "y"}])
             return (await manager.create("a", {"n": 1}, key="x")).key
 
-    assert asyncio.run(produce()) == "x"
+    assert drive(produce()) == "x"
     assert sorted(jobs.distinct("key")) == ["x", "y"]
 
 

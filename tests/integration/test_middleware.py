@@ -27,6 +27,7 @@ from jobpool.errors import DuplicateJob, InvalidConfiguration, LeaseLost
 from jobpool.middleware import NewJob, Settled
 from jobpool.signals import Cancel, Snooze
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
 
@@ -389,7 +390,7 @@ def test_hooks_are_around_the_creates_of_an_async_manager(server: EmbeddedMongo,
             errors = registry.get_sample_value("jobpool_internal_errors_total", {"component": "middleware"})
             return await manager.count(), errors or 0.0
 
-    assert asyncio.run(work()) == (3, 3.0)
+    assert drive(work()) == (3, 3.0)
     assert mine.notes == [
         *(("creating", "one"), ("created",), ("creating", "two", "three"), ("created",)),
         *(("creating", "one"), ("not created", "DuplicateJob")),

@@ -15,6 +15,7 @@ from jobpool.errors import InvalidConfiguration, InvalidJob, JobNotFound
 from jobpool.store.listing import CHUNK
 from jobpool.store.relating import SHOWN
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
 
@@ -209,8 +210,7 @@ async def _async(server: EmbeddedMongo, database: str) -> tuple[Any, ...]:
 
 
 def test_an_event_loop_has_the_same(manager: JobManager, server: EmbeddedMongo, database: str) -> None:
-    import asyncio
 
     manager.create("x", id="one")
     manager.create("y", id="two", after=["one"])
-    assert asyncio.run(_async(server, database)) == ("one", 1, ["one"], ["one"])
+    assert drive(_async(server, database)) == ("one", 1, ["one"], ["one"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import struct
 import sys
@@ -35,6 +34,7 @@ from jobpool.schedules import Schedule
 from jobpool.store.firing import Due
 from jobpool.testing import travel
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
 from ..waiting import PATIENCE, until
@@ -533,6 +533,7 @@ def test_who_changes_it_within_the_transaction_waits_for_its_end(
     manager.schedule("s", 3600, "a", "old")
     put_back(stored, "s", 0)
     other, due = make_manager(), manager.store.due
+    other.ensure_indexes()  # before the transaction, which has as long as a call
     changing: list[Future[object]] = []
 
     def waiting() -> bool:
@@ -837,7 +838,7 @@ def test_an_event_loop_has_the_same(
             with pytest.raises(InvalidConfiguration):
                 await jobs.schedule("s", "never", "a")
 
-    asyncio.run(use())
+    drive(use())
 
 
 def test_who_travels_in_time_sees_schedules_fire(manager: JobManager, jobs: Jobs) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from jobpool import AsyncJobManager, JobManager
 from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import InvalidConfiguration, InvalidJob
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 
 
@@ -69,4 +68,4 @@ def test_it_can_be_awaited(server: EmbeddedMongo, database: str) -> None:
         async with AsyncJobManager(database, uri=server.uri) as manager:
             return (await manager.schedules.preview("n", 60, "report")).every
 
-    assert asyncio.run(preview()) == 60
+    assert drive(preview()) == 60

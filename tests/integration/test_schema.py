@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from jobpool.store.documents import SCHEMA, to_job
 from jobpool.store.driver import run as driven
 from jobpool.testing import expire_leases, kill_between
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..faults.failpoints import fail_command
 from ..waiting import PATIENCE, until
@@ -177,7 +177,7 @@ def test_every_new_job_says_by_which_schema_it_is_stored(make_manager: MakeManag
         async with AsyncJobManager(manager.store.name.partition(".")[0], uri=_uri(jobs)) as other:
             await other.create("a", 4)
 
-    asyncio.run(create())
+    drive(create())
     assert [job["schema"] for job in jobs.find()] == [SCHEMA] * 4
 
 
@@ -253,7 +253,7 @@ def test_who_is_too_old_for_what_is_required_creates_and_claims_nothing(
             await other.create("a")
 
     with pytest.raises(UnsupportedSchema, match=words):
-        asyncio.run(create())
+        drive(create())
     assert jobs.database.list_collection_names() == [f"{jobs.name}.settings"], "no index was made either"
     require(jobs, SCHEMA)
     assert manager.create("a").created

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from jobpool.store.cards import PoolCard
 from jobpool.store.gates import Gates, Want
 from jobpool.why import Reason, Why
 
+from ..awaited import drive
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
 from .conftest import TakeOne
@@ -542,7 +542,7 @@ def test_an_event_loop_gets_the_same_answer(
     manager = make_manager()
     id = manager.create("a", delay=600).id
     say(manager, "p", "a")
-    why, pools = asyncio.run(_asked(server, database, id))
+    why, pools = drive(_asked(server, database, id))
     assert (why.code, why.reasons[0].facts["run_at"]) == ("not_due", manager.get(id).run_at)
     assert [pool.id for pool in pools] == ["p"]
 
