@@ -125,14 +125,12 @@ async def ensure_indexes(connection: Connection, models: Sequence[IndexModel] = 
         StoreRefused: Some are missing, and this user may not create them.
     """
     present = await _present(connection)
-    collation = present.get("_id_", {}).get("collation")  # every index takes the collection's if it has one
     missing = []
     for model in models:
-        wanted = {**described(model.document), **({"collation": collation} if collation else {})}
         if model.document["name"] not in present:
             missing.append(model)
         else:
-            _check_same(connection.jobs, model.document["name"], present[model.document["name"]], wanted)
+            _check_same(connection.jobs, model, present)
     if missing:
         await _create(connection, missing)
     return [model.document["name"] for model in missing]
@@ -155,14 +153,12 @@ async def look_at_indexes(connection: Connection) -> tuple[frozenset[str], str |
     Nothing is created. One that is being built counts as there.
     """
     present = await _present(connection)
-    collation = present.get("_id_", {}).get("collation")
-    wanted = {**described(INDEXES[0].document), **({"collation": collation} if collation else {})}
     trouble: str | None = None
     if CLAIM_INDEX not in present:
         trouble = f"{connection.jobs.full_name} lacks the index {CLAIM_INDEX}"
     else:
         try:
-            _check_same(connection.jobs, CLAIM_INDEX, present[CLAIM_INDEX], wanted)
+            _check_same(connection.jobs, INDEXES[0], present)
         except IndexMismatch as error:
             trouble = str(error)
     return frozenset(present), trouble
@@ -220,9 +216,12 @@ def described(index: Mapping[str, Any]) -> Document:
     return {"keys": list(index["key"].items()), **options}
 
 
-def _check_same(jobs: Collection[Document], name: str, present: Document, wanted: Document) -> None:
+def _check_same(jobs: Collection[Document], model: IndexModel, present: Mapping[str, Document]) -> None:
     """Raise `IndexMismatch` if an index that has our name is not ours."""
-    if difference := difference_of(present, wanted):
+    name, wanted = model.document["name"], described(model.document)
+    if collation := present.get("_id_", {}).get("collation"):  # every index takes the collection's if it has one
+        wanted["collation"] = collation
+    if difference := difference_of(present[name], wanted):
         raise _mismatch(f"index {name} of {jobs.full_name} has {difference}; {drop_advice(jobs, name)}")
 
 
