@@ -42,9 +42,16 @@ class Awaited:
         """Call it; the task waits.
 
         `method` is declared as its blocking twin, which returns what this one lets wait for.
+
+        Until Python 3.12, the `asyncio.wait_for` within the driver ignores a cancellation that comes between
+        the end of what it waits for and its own. Whoever waits for a job would then never hear of it.
         """
+        task = asyncio.current_task()
+        asked = task.cancelling() if task else 0
         reply: Any = method(*args, **options)
         result: R = await reply
+        if task and task.cancelling() > asked:
+            raise asyncio.CancelledError
         return result
 
     async def pause(self, seconds: float) -> None:

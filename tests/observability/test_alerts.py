@@ -157,7 +157,7 @@ class Stage:
     def go_wrong(self) -> None:
         """Provoke every cause."""
         # So long that a thread is busy however long a busy machine takes from one job to the next.
-        self.managers["full"].create_many({"type": "render", "data": {"n": n, "seconds": 2.0}} for n in range(200))
+        self.managers["full"].create_many({"type": "render", "data": {"n": n, "seconds": 5.0}} for n in range(100))
         self.lonely.kill()
         os.kill(self._own.server_pid, signal.SIGKILL)
         self._stack.enter_context(Traffic(self.managers["shop"], {"failing": 5.0}, burst=0))

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import get_origin, get_overloads, get_type_hints
+from typing import Any, get_origin, get_overloads, get_type_hints
 
 import pymongo
 import pytest
@@ -43,6 +43,24 @@ def test_what_a_call_raises_comes_out() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(divide())
+
+
+def test_a_cancellation_that_the_driver_ignores_is_not_lost() -> None:
+    async def deaf() -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return 1
+        return 2
+
+    async def cancel() -> None:
+        calling: asyncio.Task[Any] = asyncio.create_task(AWAITED.call(deaf))
+        await asyncio.sleep(0)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+
+    asyncio.run(cancel())
 
 
 def test_an_operation_that_waits_for_an_event_loop_is_ended_and_said() -> None:
