@@ -17,8 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 from pymongo import MongoClient
+from pymongo.monitoring import ConnectionPoolListener
 
 from jobpool import Backoff, Executor, JobManager, State, WorkerPool, current_job
+from jobpool.embedded import EmbeddedMongo
 from jobpool.errors import ForkedProcess, InvalidConfiguration, PoolStateError, UnknownType
 from jobpool.pool import at_exit
 from jobpool.pool.recorder import Record
@@ -532,17 +534,45 @@ def test_a_pool_runs_without_a_main_thread_and_touches_nothing_of_its_host(make_
     assert not threads_of_pools()
 
 
-def test_many_lives_leave_no_thread_and_no_descriptor(make_manager: MakeManager) -> None:
-    manager = make_manager(executors={"a": lambda data: data})
-    for number in range(3):  # connections of the driver's pool come first
-        with WorkerPool(manager):
-            manager.wait(manager.create("a", number).id, PATIENCE)
-    before = len(os.listdir("/proc/self/fd"))
-    for number in range(3, 15):
-        with WorkerPool(manager):
-            manager.wait(manager.create("a", number).id, PATIENCE)
-    assert not threads_of_pools()
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+class Connections(ConnectionPoolListener):
+    """Counts those that the driver keeps for later: as many as threads ever met at the server."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+
+    def connection_created(self, event: object) -> None:
+        self.kept += 1
+
+    def connection_closed(self, event: object) -> None:
+        self.kept -= 1
+
+    def _ignored(self, event: object) -> None:
+        return
+
+    connection_ready = connection_check_out_started = connection_check_out_failed = _ignored
+    connection_checked_out = connection_checked_in = _ignored
+    pool_created = pool_ready = pool_cleared = pool_closed = _ignored
+
+
+def test_many_lives_leave_no_thread_and_no_descriptor(server: EmbeddedMongo, make_manager: MakeManager) -> None:
+    connections = Connections()
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd")) - connections.kept
+
+    with MongoClient[dict[str, Any]](server.uri, event_listeners=[connections]) as client:
+        manager = make_manager(client=client, executors={"a": lambda data: data})
+        for number in range(3):  # the driver's monitors come first
+            with WorkerPool(manager):
+                manager.wait(manager.create("a", number).id, PATIENCE)
+        before = descriptors()
+        for number in range(3, 15):
+            with WorkerPool(manager):
+                manager.wait(manager.create("a", number).id, PATIENCE)
+        assert not threads_of_pools()
+        assert descriptors() <= before + 2
+        assert connections.kept > 0
+        manager.close()
 
 
 def test_a_forked_child_is_refused(make_manager: MakeManager) -> None:
