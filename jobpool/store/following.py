@@ -23,6 +23,8 @@ from .watching import ENDED, Stream
 BATCH = 1000
 #: From so many on in a reply, more are likely to be there already.
 FULL = 100
+#: Changes that are taken, and told, before others in an event loop have a turn: some 2 ms each.
+TURN = 100
 #: Jobs of which something is remembered, some 20 MB of them; who changed longest ago is forgotten first.
 KNOWN = 100_000
 
@@ -58,6 +60,8 @@ class EventStream(Stream):
             event = await self.take()
             while event is not None:
                 events.append(event)
+                if len(events) % TURN == 0:
+                    await self._connection.driver.pause(0)
                 event = await self.take() if len(events) < BATCH and self._waiting else None
         except StoreUnavailable as error:
             if error.reason != ENDED or not events:
@@ -95,6 +99,7 @@ class Following:
         self._token: Mapping[str, Any] | None = None
         self._known: dict[str, About] = {}
         self._events: deque[dict[str, Any]] = deque()
+        self._changes: list[Change] = []
         self._last_at: datetime | None = None
 
     @property
@@ -128,8 +133,13 @@ class Following:
         changed = (_id(event) for event in events if event["operationType"] in ("update", "replace"))
         there = {id for id in changed if isinstance(id, str)}
         await self._look_up(there - (set() if self._data else self._known.keys()))
-        self._events.clear()
-        changes = [change for event in events if (change := self._change(event)) is not None]
+        while self._events:
+            change = self._change(self._events.popleft())
+            if change is not None:
+                self._changes.append(change)
+            if self._events and len(self._events) % TURN == 0:  # who is cancelled here goes on with the rest
+                await self._connection.driver.pause(0)
+        changes, self._changes = self._changes, []
         for id in there if self._data else ():
             if id in self._known:
                 self._known[id].data = None  # they may have a megabyte each
@@ -137,7 +147,7 @@ class Following:
 
     async def drop(self) -> int:
         """Read on and forget what came; return how many changes that were. Raises: as `read`."""
-        dropped = len(await self._read())
+        dropped = len(await self._read()) + len(self._changes)
         self._forget()
         return dropped
 
@@ -151,6 +161,7 @@ class Following:
     def _forget(self) -> None:
         """Forget what came, and what was known of jobs: it is older than what nobody has looked at."""
         self._events.clear()
+        self._changes.clear()
         self._known.clear()
 
     async def close(self) -> None:

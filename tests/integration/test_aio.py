@@ -30,6 +30,7 @@ from jobpool.errors import (
     WaitTimeout,
 )
 from jobpool.importing import Togedo
+from jobpool.store import following
 from jobpool.store.awaited import Awaited
 from jobpool.store.driver import run
 
@@ -735,8 +736,7 @@ class Cancelling(Awaited):
         self.calls = 0
 
     async def call(self, method: Any, *args: Any, **options: Any) -> Any:
-        self.calls += 1
-        struck = self.calls == self.at
+        struck = self._strikes()
         if struck and self.when == "before":
             self._cancel()
             await asyncio.sleep(0)
@@ -746,6 +746,15 @@ class Cancelling(Awaited):
             if struck:
                 self._cancel()
                 await asyncio.sleep(0)
+
+    async def pause(self, seconds: float) -> None:
+        if self._strikes():
+            self._cancel()
+        await super().pause(seconds)
+
+    def _strikes(self) -> bool:
+        self.calls += 1
+        return self.calls == self.at
 
     def _cancel(self) -> None:
         task = asyncio.current_task()
@@ -819,7 +828,8 @@ def test_a_task_cancelled_at_any_point_can_be_repeated(
 def test_changes_are_told_once_to_a_task_that_is_cancelled_at_any_point(
     make: Make, make_manager: MakeManager, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """At each call of the driver in turn, the look at a job from before among them."""
+    """At each call of the driver and each turn of others, the look at a job from before among them."""
+    monkeypatch.setattr(following, "TURN", 1)
     blocking = make_manager()
 
     async def attempt(at: int) -> bool:
