@@ -48,10 +48,10 @@ def test_a_pool_is_silent(manager: JobManager, jobs: Jobs) -> None:
     pools.insert_one(pool("p2", seen_at=now(-900), fresh_until=now(900)))
     found = only(manager.check(), "pools.silent", "warning")
     assert found.facts["pool"] == "p2"
-    assert "silent for 15m, and counts as alive all the same" in found.text
+    assert re.search(r"silent for 15m( \d+s)?, and counts as alive all the same", found.text)
     pools.update_one({"_id": "p2"}, {"$set": {"seen_at": now(-20), "fresh_until": now(500), "speaks_every": 10.0}})
     found = only(manager.check(), "pools.silent", "warning")
-    assert re.search(r"silent for 2\ds, and should have spoken since", found.text)
+    assert re.search(r"silent for [2-5]\ds, and should have spoken since", found.text)
     assert found.facts["silent_for"] >= 20
 
 
