@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ..terminal.words import one_line
 from .frame import Frame, PoolLoad, alike, load_of, rates_of
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Looker:
         try:
             self.look()
         except JobpoolError as error:
-            self._tell(" ".join(str(error).split()))
+            self._tell(one_line(error))
         except Exception as error:  # noqa: BLE001 - the client was closed meanwhile, or something unforeseen: the view stays
             self._tell(f"{type(error).__name__}: {error}")
 
@@ -143,7 +144,7 @@ class Looker:
             self._counts = (*self._counts[-1:], self._manager.backlog())
             self._uncounted = None
         except StoreError as error:
-            self._uncounted = " ".join(str(error).split())
+            self._uncounted = one_line(error)
         took = time.monotonic() - began
         self._count_at = time.monotonic() + REST * took
 

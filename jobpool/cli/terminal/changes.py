@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .jobs import data, progress, short
 from .screen import STYLES, console, width
-from .words import cells, clean, cut, duration
+from .words import cells, clean, cut, duration, one_line
 
 if TYPE_CHECKING:
     from ...changes import Change
@@ -88,7 +88,7 @@ def said(change: Change) -> str:
 
 
 def _error(error: JobError) -> str:
-    return f"{error.type}: {' '.join(error.message.split())}".removesuffix(": ")
+    return f"{error.type}: {one_line(error.message)}".removesuffix(": ")
 
 
 def _attempt(change: Change) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .screen import Column, width
-from .words import ago, clean, duration, moment, past
+from .words import ago, clean, duration, moment, one_line, past
 
 if TYPE_CHECKING:
     from ...job import Job
@@ -59,7 +59,7 @@ def ran(began: datetime, ended: datetime) -> float:
 def detail(job: Job) -> str:
     """Return what is special about a job: its error, how far it is, what it waits for."""
     if job.error is not None:
-        return f"{job.error.type}: {_line(job.error.message)}"
+        return f"{job.error.type}: {one_line(job.error.message)}"
     if job.state == "running" and job.progress is not None:
         return progress(job.progress)
     if job.state == "waiting":
@@ -70,7 +70,7 @@ def detail(job: Job) -> str:
         return job.cancel_reason or ""
     if job.state == "pending" and job.errors:
         last = job.errors[-1]
-        return f"after {last.type}: {_line(last.message)}"
+        return f"after {last.type}: {one_line(last.message)}"
     return ""
 
 
@@ -80,7 +80,7 @@ def progress(found: Progress) -> str:
         far = f"{found.share:.0%} ({found.done:g} of {found.total:g})"
     else:
         far = f"{found.done:g}"
-    return f"{far} {_line(found.note)}".rstrip()
+    return f"{far} {one_line(found.note)}".rstrip()
 
 
 def attempts(job: Job) -> str:
@@ -93,10 +93,6 @@ def data(value: object) -> str:
     from ...data import relaxed
 
     return json.dumps(relaxed(value), ensure_ascii=False)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 #: Every column there is.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .jobs import progress, ran
 from .prose import paragraph
 from .screen import fields, table, width, write
-from .words import ago, clean, clean_lines, count, duration, jobs, moment, past
+from .words import ago, clean, clean_lines, count, duration, jobs, moment, one_line, past
 
 if TYPE_CHECKING:
     from ...backlog import AlivePool
@@ -145,9 +145,7 @@ def _errors(job: Job, now: datetime, *, whole: bool) -> None:
             if whole:
                 _error(error, now)
             else:
-                line = (
-                    f"attempt {error.attempt}{_when(error, now)}: {error.type}: {' '.join(error.message.split())}"
-                )
+                line = f"attempt {error.attempt}{_when(error, now)}: {error.type}: {one_line(error.message)}"
                 _write_cut([clean(line)], full=width() is None)
     _heading("the error" if job.error is not None else "the last error")
     _error(last, now)

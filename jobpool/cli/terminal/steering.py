@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import OK
 from . import facts, jsons
 from .screen import Column, say, table, write
+from .words import one_line
 
 if TYPE_CHECKING:
     from ...backlog import Backlog
@@ -49,7 +50,7 @@ def look(manager: JobManager, paused: Paused, *, done: bool = False) -> Steered:
         at = run(manager.store.now())
         counted = manager.backlog()
     except StoreError as error:
-        return Steered(paused, at, None, " ".join(str(error).split()))
+        return Steered(paused, at, None, one_line(error))
     except KeyboardInterrupt:
         if not done:
             raise

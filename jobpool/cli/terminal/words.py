@@ -20,6 +20,11 @@ def clean(text: object, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else f"{line[: longest - 3]}..."
 
 
+def one_line(text: object) -> str:
+    """Return a text without its line breaks, and with single spaces."""
+    return " ".join(str(text).split())
+
+
 def clean_lines(text: str) -> list[str]:
     """Return the lines of a text, such as a traceback, each clean."""
     return [clean(line.expandtabs(4)) for line in text.splitlines()]

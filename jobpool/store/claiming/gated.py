@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,15 +14,16 @@ from pymongo.client_session import ClientSession
 
 from ...chance import RANDOM
 from ...errors import StoreError, StoreRefused, StoreUnavailable
-from ...limits import Gate, Limit
+from ...limits import Gate
 from ...logs import bounded_logger_of
 from ..connection import Connection
 from ..documents import Document
 from ..driver import run
-from ..gates import SECTION, GateName, Gates, Holders, Lock, Want
+from ..gates import SECTION, GateName, Gates, Holders, Lock
 from ..indexes import LIMIT_INDEXES, await_indexes, ensure_indexes
 from .claimed import Claimed, Request, Unknown, nothing
 from .keys import MOST_READS, Keys, Slot
+from .quota import Quota, names_of, shares, wants_of
 from .window import Window
 
 logger = bounded_logger_of(__name__)
@@ -217,8 +218,8 @@ class Gated(Window):
         """
         turn = self._firsts(slots, gates, limit)
         if self._keys.complete:
-            return _shares(limit, gates, turn)  # of what there is, it is the turns that make equal shares
-        deep = _shares(ceil(limit / max(1, min(len(turn), MOST_READS))), gates, turn[:MOST_READS])
+            return shares(limit, gates, turn)  # of what there is, it is the turns that make equal shares
+        deep = shares(ceil(limit / max(1, min(len(turn), MOST_READS))), gates, turn[:MOST_READS])
         return deep if sum(deep.values()) > len(turn) else dict.fromkeys(turn, 1)
 
     def _firsts(self, slots: list[Slot], gates: Mapping[str, Gate], limit: int) -> list[Slot]:
@@ -237,7 +238,7 @@ class Gated(Window):
 
     def _through(self, request: Request, gates: Mapping[str, Gate], most: Mapping[Slot, int]) -> Claimed:
         """Claim of these slots what goes through their gates."""
-        wants = _wants(request.limit, gates, most)
+        wants = wants_of(request.limit, gates, most)
         self._sent = False
         if not wants:
             return self._take_some(request, gates, most, Quota())
@@ -367,64 +368,9 @@ class Gated(Window):
             logger.debug("gates were not unlocked and open by themselves: %s", error)
 
 
-class Quota:
-    """How many jobs may still go through each gate. Threads: one."""
-
-    def __init__(self) -> None:
-        self.places: dict[GateName, float] = {}
-        self.tokens: dict[GateName, float] = {}
-        self.taken: Counter[GateName] = Counter()
-
-    def allows(self, names: Iterable[GateName]) -> bool:
-        """Return whether one more goes through all of these gates."""
-        return all(self.places[name] >= 1 and self.tokens[name] >= 1 for name in names)
-
-    def take(self, names: Iterable[GateName]) -> None:
-        """Let one through these gates."""
-        for name in names:
-            self.places[name] -= 1
-            self.tokens[name] -= 1
-            self.taken[name] += 1
-
-    def give_back(self, names: Iterable[GateName]) -> None:
-        """Take note that one did not go through: another pool had it."""
-        for name in names:
-            self.places[name] += 1
-            self.tokens[name] += 1
-            self.taken[name] -= 1
-
-
-def names_of(gate: Gate, key: str) -> list[tuple[GateName, Limit]]:
-    """Return the gates that a job of this key has to go through."""
-    names: list[tuple[GateName, Limit]] = []
-    if gate.limit is not None:
-        names.append(((gate.owner, None), gate.limit))
-    if gate.key_limit is not None:
-        names.append(((gate.owner, key), gate.key_limit))
-    return names
-
-
 def _of(held: Holders, name: GateName) -> int:
     return held.total if name[1] is None else held.by_key.get(name[1], 0)
 
 
 def _types_of(slots: Iterable[Slot]) -> tuple[str, ...]:
     return tuple({slot.type for slot in slots})
-
-
-def _shares(share: int, gates: Mapping[str, Gate], turn: list[Slot]) -> dict[Slot, int]:
-    """Return how many jobs of each slot to ask for: so many, if its limits ever let so many through."""
-    return {
-        slot: min(share, *(limit.most for _, limit in names_of(gates[slot.type], slot.key)), share)
-        for slot in turn
-    }
-
-
-def _wants(limit: int, gates: Mapping[str, Gate], most: Mapping[Slot, int]) -> dict[GateName, Want]:
-    """Return the gates to lock, and how many tokens to take of the bucket of each."""
-    wants: dict[GateName, Want] = {}
-    for slot, share in most.items():
-        for name, bound in names_of(gates[slot.type], slot.key):
-            wanted = min(limit, bound.most) if name[1] is None else share
-            wants[name] = Want(bound, max(wanted, wants[name].most if name in wants else 0))
-    return wants
