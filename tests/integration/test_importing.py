@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import bson
@@ -18,28 +16,10 @@ from jobpool.store import importing
 
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy
+from ..togedo import document, source
 from ..waiting import until
 
-NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-
-
-def document(id: Any, status: str = "queued", **fields: Any) -> dict[str, Any]:
-    return {
-        "_id": id,
-        "type": "mail",
-        "data": {"to": str(id)},
-        "priority": 0,
-        "status": status,
-        "createdAt": NOW,
-        **fields,
-    }
-
-
-@pytest.fixture
-def source(client: MongoClient[dict[str, Any]], database: str) -> Iterator[Jobs]:
-    """A collection of the package, in a database of its own."""
-    yield client[f"{database}_js"]["jobs"]
-    client.drop_database(f"{database}_js")
+__all__ = ["source"]
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from jobpool.importing import Imported, Skipped
 from jobpool.store import importing
 
 from ..conftest import Jobs
-from .test_importing import NOW, carry, document, manager, source
+from ..togedo import NOW, document, source
+from .test_importing import carry, manager
 
 __all__ = ["manager", "source"]
 

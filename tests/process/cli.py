@@ -34,6 +34,8 @@ from typing import Any
 from ..waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
+#: Where no MongoDB is, which a client finds out soon.
+GONE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 #: Of the caller, and not of the test.
 _OTHERS = ("JOBPOOL_", "TEST_")
 _LOOKS = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "COLORTERM", "TTY_COMPATIBLE"))

@@ -17,11 +17,10 @@ from jobpool.embedded import EmbeddedMongo
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy, Weather
 from ..waiting import until
-from .cli import Cli, Here
+from .cli import GONE, Cli, Here
 
 HOUR = 3600.0
 MANY = 100_000
-NOWHERE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 COMMANDS = {
     "retry": [],
     "revive": [],
@@ -106,7 +105,7 @@ def test_every_job_is_meant_only_if_that_is_said_twice(
 
 @pytest.mark.parametrize("command", ["cancel", "snooze"])
 def test_without_mongodb_there_is_one_line(here: Here, command: str) -> None:
-    answer = here(command, *COMMANDS[command], "--type", "a", "--uri", NOWHERE, "--timeout", "1")
+    answer = here(command, *COMMANDS[command], "--type", "a", "--uri", GONE, "--timeout", "1")
     assert (answer.code, answer.out, answer.err.count("\n")) == (3, "", 1)
     assert answer.err.startswith("jobpool: ")
 

@@ -20,9 +20,8 @@ from jobpool.ids import job_id
 from ..conftest import Jobs, MakeManager
 from ..faults.proxy import Proxy, Weather
 from ..waiting import until
-from .cli import Cli, Here
+from .cli import GONE, Cli, Here
 
-NOBODY = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 APP = """
 import os
 from jobpool import Executor, JobManager
@@ -280,7 +279,7 @@ def test_a_job_to_run_after_one_that_is_not_there_is_not_created(here: Here, job
 
 @pytest.mark.parametrize("data", ["1", "1\n2\n"], ids=["one", "many"])
 def test_without_mongodb_it_says_so_in_one_line(here: Here, data: str) -> None:
-    answer = here("create", "mail", "--data", data, "--uri", NOBODY, "--timeout", "0.5")
+    answer = here("create", "mail", "--data", data, "--uri", GONE, "--timeout", "0.5")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.count("\n") == 1
 

@@ -13,9 +13,8 @@ from jobpool.store.checks.registry import CHECKS
 
 from ..checking import deployment, job, now
 from ..conftest import Jobs, MakeManager
-from .cli import Cli
+from .cli import GONE, Cli
 
-GONE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 RED = "\x1b[1;31m"
 
 

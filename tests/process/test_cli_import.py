@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import bson
 import pytest
-from pymongo import MongoClient
 
 from jobpool.importing import Imported
 
 from ..conftest import Jobs
+from ..togedo import document, source
 from ..waiting import until
-from .cli import Cli
+from .cli import GONE, Cli
 
-NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-GONE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
+__all__ = ["source"]
+
 MANY = 100_000
-
-
-def document(id: Any, status: str = "queued", **fields: Any) -> dict[str, Any]:
-    return {
-        "_id": id,
-        "type": "mail",
-        "data": {"to": str(id)},
-        "priority": 0,
-        "status": status,
-        "createdAt": NOW,
-        **fields,
-    }
-
-
-@pytest.fixture
-def source(client: MongoClient[dict[str, Any]], database: str) -> Iterator[Jobs]:
-    yield client[f"{database}_js"]["jobs"]
-    client.drop_database(f"{database}_js")
 
 
 @pytest.fixture

@@ -17,9 +17,8 @@ from jobpool.cli.ls import LIMIT
 from jobpool.embedded import EmbeddedMongo
 
 from ..conftest import Jobs
-from .cli import Cli, Here
+from .cli import GONE, Cli, Here
 
-NOBODY = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 #: Moves the cursor, changes the title, turns the line around.
 HOSTILE = "\x1b[2J\x1b]0;x\x07\u202e\r\n"
 ERROR = {
@@ -183,7 +182,7 @@ def test_who_only_looks_creates_nothing(
 
 @pytest.mark.parametrize("command", [["ls"], ["show", "x"]], ids=["ls", "show"])
 def test_without_mongodb_it_says_so_in_one_line(here: Here, command: list[str]) -> None:
-    answer = here(*command, "--uri", NOBODY, "--timeout", "1")
+    answer = here(*command, "--uri", GONE, "--timeout", "1")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.count("\n") == 1
 

@@ -12,14 +12,13 @@ from jobpool import JobManager
 from jobpool.backlog import Backlog
 from jobpool.embedded import EmbeddedMongo
 
-from .cli import Cli
+from .cli import GONE, Cli
 
 APP = """
 from jobpool import JobManager
 
 manager = JobManager("{database}", collection="mine", executors={{"mail": print}})
 """
-GONE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from jobpool.embedded import EmbeddedMongo
 from ..conftest import Jobs
 from ..faults.proxy import FAIR, Proxy, Weather
 from ..waiting import until
-from .cli import Cli, Here
+from .cli import GONE, Cli, Here
 
 ERROR = {"type": "ValueError", "traceback": "", "attempt": 1}
 HOSTILE = "\x1b[2J\u202e\r\n"
@@ -263,7 +263,7 @@ def test_nonsense_is_a_usage_error_in_one_line(here: Here, manager: JobManager, 
 
 
 def test_without_mongodb_it_says_so_in_one_line(here: Here) -> None:
-    uri = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
+    uri = GONE
     answer = here("tail", "--uri", uri, "--timeout", "1")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.count("\n") == 1

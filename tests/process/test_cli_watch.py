@@ -16,11 +16,10 @@ from jobpool.embedded import EmbeddedMongo
 
 from ..conftest import Jobs, MakeManager
 from ..waiting import until
-from .cli import Cli
+from .cli import GONE, Cli
 from .conftest import StartWorker
 
 COMMANDS = ("stats", "pools", "types", "top", "pause", "resume", "schedules")
-GONE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 
 
 def fail(data: Any) -> None:

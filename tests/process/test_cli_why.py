@@ -16,10 +16,8 @@ from jobpool.store.cards import PoolCard
 
 from ..conftest import Jobs
 from ..waiting import until
-from .cli import Cli
+from .cli import GONE, Cli
 from .conftest import StartWorker
-
-UNREACHABLE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"
 
 
 def test_the_answer_is_a_sentence_then_facts_then_what_helps(cli: Cli, manager: JobManager) -> None:
@@ -112,7 +110,7 @@ def test_the_beginning_of_an_id_will_do_and_one_that_is_not_there_is_said(cli: C
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("x", "--timeout", "1", "--uri", UNREACHABLE), 3, "jobpool: "),
+        (("x", "--timeout", "1", "--uri", GONE), 3, "jobpool: "),
         ((), 2, "ID"),
         (("x", "--collection", "jbos"), 2, "there is no collection"),
         (("\x1b[2J",), 2, "id must not hold control characters"),
