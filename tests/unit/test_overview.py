@@ -47,7 +47,7 @@ def test_an_alias_is_paused_with_its_type_and_has_its_limits() -> None:
 def test_a_pause_of_everything_holds_every_type() -> None:
     everything = Pause(NOW, "all")
     (found,) = types_of(backlog(a=TypeBacklog(due=1)), [], Paused(everything))
-    assert found == TypeOverview(type="a", due=1, paused=True, pause=everything)
+    assert found == TypeOverview(type="a", due=1, paused=True, pause=everything, start_rate=0.0)
 
 
 def test_what_a_pool_holds_is_known_by_its_id() -> None:
