@@ -42,6 +42,11 @@ def sum_rate(metric: str, labels: str, by: str = "") -> str:
     return f"sum{_by(by)} ({rate(metric, labels)})"
 
 
+def increase(metric: str, labels: str, by: str = "") -> str:
+    """Return by how much a counter rose between two points of a panel, summed over all but the labels `by`."""
+    return f"sum{_by(by)} (increase({metric}{{{labels}}}[$__rate_interval]))"
+
+
 def ratio(part: str, whole: str) -> str:
     """Return `part` of `whole`; 0 where there is nothing."""
     return f"({part}) / ({whole} > 0) or {whole} * 0"
@@ -71,6 +76,11 @@ def backlog(state: str, by: str = "") -> str:
 def backlog_by_state() -> str:
     """Return how many jobs are in each state, of the types selected."""
     return f"sum by (state) (max by (type, state) (jobpool_backlog_jobs{{{VIEW}}} {FRESH}))"
+
+
+def held_back() -> str:
+    """Return how many due jobs are held back, by what."""
+    return f"sum by (by) (max by (type, by) (jobpool_backlog_held_back_jobs{{{VIEW}}} {FRESH}))"
 
 
 def oldest_due(by: str = "") -> str:

@@ -15,6 +15,8 @@ from .queries import (
     drain_by_throughput,
     drain_by_trend,
     finished,
+    held_back,
+    increase,
     oldest_due,
     quantile,
     share_of,
@@ -35,6 +37,7 @@ def flow() -> Row:
         "Flow",
         even(8, _in_and_out(), _due_by_type(), _time_to_drain()),
         even(8, _by_state(), _outcomes(), _errors()),
+        even(8, _held_back(), _firings()),
     )
 
 
@@ -100,6 +103,28 @@ def _errors() -> Json:
         "and job.errors.",
         "ops",
         Query(f"topk(10, {sum_rate('jobpool_job_errors_total', TYPES, 'type, error')})", "{{type}}: {{error}}"),
+    )
+
+
+def _held_back() -> Json:
+    return timeseries(
+        "Due jobs held back",
+        "Due jobs of types that are paused, and of types of which as many run as their limit lets. Pause: "
+        "`jobpool pause` shows since when and why. Limit, for long: raise it, or have less created.",
+        "short",
+        Query(held_back(), "{{by}}"),
+        stack=True,
+    )
+
+
+def _firings() -> Json:
+    return timeseries(
+        "Firings of schedules",
+        "Due times of schedules. Late: fired over a minute after their time; missed: too late to be fired; no "
+        "pool was there in time. Skipped: the job of the firing before had not ended.",
+        "short",
+        Query(increase("jobpool_schedule_firings_total", TYPES, "result"), "{{result}}"),
+        stack=True,
     )
 
 

@@ -42,6 +42,9 @@ class Observer:
     def jobs_created(self, type: str, result: str, jobs: int) -> None:
         """`jobs` creates ended as `result`: inserted, duplicate, revived, dropped, full or error."""
 
+    def schedule_fired(self, type: str, result: str) -> None:
+        """A due time of a schedule was dealt with: fired, late, skipped or missed; see `metrics.FIRINGS`."""
+
     def store_operation(self, operation: str, seconds: float, error: str | None) -> None:
         """A store operation took `seconds`; `error` is its kind, None if it was answered."""
 

@@ -29,6 +29,9 @@ MAX_TYPES = 100
 MAX_ERRORS = 20
 OTHER = "_other"
 
+#: Late is what was fired over a minute after its time, skipped what was not as the job before had not ended,
+#: missed what was not as it was too late.
+FIRINGS = ("fired", "late", "skipped", "missed")
 OUTCOMES = ("succeeded", "retried", "failed", "timed_out", "snoozed", "cancelled", "lost")
 
 Registry = CollectorRegistry
@@ -86,6 +89,10 @@ class Metrics(Observer):
     def jobs_created(self, type: str, result: str, jobs: int) -> None:
         """Count creates."""
         self.jobs.created(self._type(type), result).inc(jobs)
+
+    def schedule_fired(self, type: str, result: str) -> None:
+        """Count a due time."""
+        self.jobs.firings(self._type(type), result).inc()
 
     def store_operation(self, operation: str, seconds: float, error: str | None) -> None:
         """Time a store operation and count its error."""

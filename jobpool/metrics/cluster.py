@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ..backlog import STATES, Backlog, TypeBacklog, merged
+from ..held_back import BY, held_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,17 @@ class ClusterView(Collector):
         """Return the families as last counted; no samples before the first count."""
         with self._lock:
             counts, types = list(self._counts.values()), list(self._types)
-        jobs, oldest, alive, refreshed, seconds = families = self._families()
+        jobs, kept, oldest, alive, refreshed, seconds = families = self._families()
         if not counts:
             return families
         by_type = self._by_type(counts)
+        back = self._held_back(counts)
         for type in types:
             backlog = by_type.get(type, TypeBacklog())
             for state in STATES:
                 jobs.add_metric([type, state], getattr(backlog, state))
+            for by in BY:
+                kept.add_metric([type, by], back[type, by])
             oldest.add_metric([type], backlog.oldest_due_age)
         alive.add_metric([], sum(count.backlog.pools_alive for count in counts))
         refreshed.add_metric([], min(count.counted_at for count in counts))
@@ -74,6 +78,13 @@ class ClusterView(Collector):
                 parts[self._label(type)].append(part)
         return {type: merged(several) for type, several in parts.items()}
 
+    def _held_back(self, counts: list[_Count]) -> Counter[tuple[str, str]]:
+        found: Counter[tuple[str, str]] = Counter()
+        for count in counts:
+            for type, numbers in held_back(count.backlog).items():
+                found.update({(self._label(type), by): number for by, number in numbers.items()})
+        return found
+
     @staticmethod
     def _families() -> list[GaugeMetricFamily]:
         return [
@@ -81,6 +92,12 @@ class ClusterView(Collector):
                 "jobpool_backlog_jobs",
                 "Jobs of the whole cluster that are not done with. due rises for long: start more pools.",
                 labels=["type", "state"],
+            ),
+            GaugeMetricFamily(
+                "jobpool_backlog_held_back_jobs",
+                "Due jobs that a pause or a full limit of how many run at once holds back. Pause: `jobpool pause` "
+                "says why; limit, for long: raise it, or create less.",
+                labels=["type", "by"],
             ),
             GaugeMetricFamily(
                 "jobpool_oldest_due_age_seconds",

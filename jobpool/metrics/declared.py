@@ -18,6 +18,13 @@ class JobFamilies:
             "type",
             "result",
         )
+        self.firings = new.counter(
+            "jobpool_schedule_firings_total",
+            "Due times of schedules by result. Late, missed: no pool fired them in time, look whether any ran "
+            "then. Skipped: the job of the one before had not ended.",
+            "type",
+            "result",
+        )
         self.attempts = new.counter(
             "jobpool_attempts_total",
             "Attempts by outcome. Look at jobpool_job_errors_total for failed, at the heartbeat for lost.",

@@ -16,8 +16,8 @@ from ..logs import bounded_logger_of
 from ..middleware import creating
 from ..names import bounded, shown
 from ..request import JobRequest
-from ..schedules import Firing, firing_of
-from ..store.firing import CONFLICT, DUPLICATE, INSERTED, Fired
+from ..schedules import ON_TIME, Firing, firing_of
+from ..store.firing import CONFLICT, DUPLICATE, INSERTED, MISSED, SKIPPED, Fired
 from .host import Host
 from .service import jitter
 
@@ -134,6 +134,8 @@ class Firings:
         """Say what came of a firing: to the log, the metrics and the pools here."""
         schedule, job = firing.schedule, fired.job
         logger.debug("schedule %s, due %s: %s %s", shown(schedule.name), firing.due, fired.result, firing.id)
+        if fired.result != CONFLICT:
+            self._host.observer.schedule_fired(schedule.type, _result(firing, fired, now))
         if job is None or fired.result not in (INSERTED, DUPLICATE):
             return
         self._host.observer.jobs_created(schedule.type, fired.result, 1)
@@ -160,6 +162,13 @@ class Firings:
         """Return the server's time to the millisecond, as BSON keeps it."""
         now = self._store.clock.now()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _result(firing: Firing, fired: Fired, now: datetime) -> str:
+    """Return how a due time was dealt with, as the metrics call it."""
+    if fired.result in (SKIPPED, MISSED) or firing.due is None:
+        return fired.result
+    return "late" if now - firing.due >= ON_TIME else "fired"
 
 
 def _request(firing: Firing, after: str | None = None) -> JobRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 import sys
 import threading
@@ -63,6 +64,12 @@ def put_back(stored: Jobs, name: str, hours: float) -> datetime:
     due = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1) - hours * HOUR
     assert stored.update_one({"_id": name}, {"$set": {"next_at": due, "anchor": due}}).matched_count
     return due
+
+
+def firings(manager: JobManager) -> dict[str, int]:
+    """Return how many due times of type a were dealt with, by what the metrics call it."""
+    found = re.findall(rb'jobpool_schedule_firings_total{result="(\w+)",type="a"} (\d+)', manager.exposition()[1])
+    return {result.decode(): int(number) for result, number in found}
 
 
 def ids(jobs: Jobs) -> list[str]:
@@ -271,6 +278,7 @@ def test_what_nobody_fired_is_caught_up_on(
     stored.update_one({}, {"$set": {"next_at": first, "anchor": first}})
     manager.schedules.fire_due()
     assert ids(jobs) == [expected("s", first, 5)[n] for n in fired]
+    assert firings(manager) == ({"late": len(fired)} if fired else {"missed": 1})
     assert manager.schedules.get("s").next_at == first + 5 * HOUR
 
 
@@ -298,6 +306,7 @@ def test_a_firing_is_skipped_while_the_last_job_is_not_final(
     put_back(stored, "s", 0.25)
     assert manager.schedules.fire_due() == 1
     assert ids(jobs) == [id]
+    assert firings(manager)["skipped"] == 1
     made = manager.schedules.get("s")
     assert (made.skipped, made.last and made.last.id) == (1, id)
     manager.run_all()
@@ -854,7 +863,7 @@ def test_who_travels_in_time_sees_schedules_fire(manager: JobManager, jobs: Jobs
 
 
 def test_hooks_metrics_and_logs_hear_of_firings(
-    make_manager: MakeManager, stored: Jobs, caplog: pytest.LogCaptureFixture
+    make_manager: MakeManager, stored: Jobs, jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
 
@@ -870,12 +879,17 @@ def test_hooks_metrics_and_logs_hear_of_firings(
     with caplog.at_level(logging.DEBUG, "jobpool"):
         manager.schedules.fire_due()
     assert seen == expected("s", due, 1)
+    assert firings(manager) == {"late": 1}
     _, text = manager.exposition()
     assert b'jobpool_jobs_created_total{result="inserted",type="a"} 1.0' in text
     assert b'jobpool_store_operation_seconds_count{operation="fire"} 1.0' in text
     lines = [record.getMessage() for record in caplog.records if "schedule" in record.getMessage()]
     assert len(lines) == 1
     assert "secret" not in lines[0]
+    jobs.delete_many({})  # so that the next one is not skipped
+    stored.update_one({}, {"$set": {"next_at": datetime.now(UTC)}})
+    manager.schedules.fire_due()
+    assert firings(manager) == {"late": 1, "fired": 1}
 
 
 def test_a_name_is_a_value_and_nothing_else(manager: JobManager, stored: Jobs) -> None:

@@ -84,6 +84,7 @@ def pools_at_work(
         batch = Worker(uri, database, directory, types=BATCH_TYPES, **BATCH)
         stack.callback(batch.kill)
         manager = stack.enter_context(make_manager(uri, database))
+        manager.schedule("newsletter", 1.0, "mail", {"n": "newsletter"})
         web = stack.enter_context(WorkerPool(manager, SHOP, **WEB))
         stack.callback(hurry)  # the jobs that hang end with their pool
         url = web.serve_metrics(0).url

@@ -29,6 +29,7 @@ LAYERS = [
         "job",
         "capacity",
         "backlog",
+        "held_back",
         "observer",
         "hooks",
         "logs",

@@ -41,6 +41,7 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
 def use_everything(metrics: Metrics) -> None:
     metrics.pool_started("p", ("t",), gauges)
     metrics.jobs_created("t", "inserted", 2)
+    metrics.schedule_fired("t", "fired")
     metrics.store_operation("claim", 0.1, "timeout")
     metrics.claimed("p", "full", 5, 1, 2)
     metrics.woken("p", "poll", 1)
