@@ -196,6 +196,10 @@ class Queries:
         """
         if not isinstance(after.id, str):
             raise InvalidJob(f"after must be a job with an id, not with {type(after.id).__name__}")
+        if after.id.encode(errors="replace").decode() != after.id:
+            raise InvalidJob(
+                f"after must be a job that is stored, and no id has half a character: {after.id[:40]!r}"
+            )
         at: Any = check_instant(after.created_at, "after")
         with self._connection.call("find", what="finding jobs"):
             stored = await self._call(self._jobs.find_one, {"_id": {"$eq": after.id}}, {"created_at": 1})

@@ -86,11 +86,13 @@ CALLS: dict[str, Call] = {
 }
 
 
-#: What some calls take all the same: several types, and the key of who has none.
+#: What some calls take all the same: several types, the key of who has none, and the id of a job in whose place
+#: somebody else wrote: pages go on behind it.
 TAKEN = {
     *((call, value) for value in ("list", "tuple") for call in ("find type", "count type", "pages type")),
     *((call, value) for value in ("list", "tuple") for call in ("remove_many type", "selection")),
     *((call, "empty") for call in ("find key", "snooze_many key")),
+    *(("find after id", value) for value in ("empty", "long", "newline", "nul", "escape")),
 }
 
 
