@@ -148,7 +148,7 @@ def job(state: str, type: str = "a", **fields: Any) -> Document:
         "fence": 0,
         "created_at": PAST,
         "schema": 1,
-        "backoff": [1.0, 2.0, 60.0],
+        "backoff": {"base": 1.0, "factor": 2.0, "longest": 60.0, "jitter": 0.5},
     }
     return {**common, **_BY_STATE.get(state, {}), **fields}
 

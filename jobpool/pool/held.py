@@ -16,7 +16,7 @@ from ..executors import Executor
 from ..job import Claim
 from ..outcome import Finish, Outcome
 from ..progress import Reporter
-from ..store.claiming import Claimed, Rule
+from ..store.claiming import Claimed, Rule, as_claimed
 from ..store.transitions import Start
 from ..tracing import Attempt
 from .coroutines import Coroutines
@@ -136,9 +136,8 @@ def holding(claimed: Claimed, pool: str = "-") -> list[Held]:
     token, deadline, started = claimed.token, claimed.deadline, claimed.started
     return [
         Held(document, token, deadline, now, pool, started=started)
-        for document in claimed.documents
-        # A list matches by what is in it, and is neither the name of a type nor an instant.
-        if isinstance(document["type"], str) and isinstance(document["run_at"], datetime)
+        for found in claimed.documents
+        if (document := as_claimed(found)) is not None
     ]
 
 

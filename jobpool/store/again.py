@@ -19,6 +19,7 @@ from typing import Any
 
 from pymongo import ReturnDocument
 
+from ..data import LENIENT
 from ..errors import JobNotFound
 from ..job import REVIVABLE, Brief, Job, Retried, State
 from ..names import shown
@@ -80,7 +81,7 @@ class Again:
     def __init__(self, connection: Connection, pages: Pages, linking: Linking, followers: Followers) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs
+        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
         self._pages = pages
         self._linking = linking
         self._followers = followers

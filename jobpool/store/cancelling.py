@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..data import LENIENT
 from ..errors import JobNotFound, StoreUnavailable
 from ..job import Claim, Job, State
 from ..names import listed, shown
@@ -22,6 +24,7 @@ from .cascading import END, NOT_STARTED, ROUND, Cascading
 from .connection import Connection
 from .documents import Document, to_job
 from .driver import Session
+from .fields import with_ids
 from .queries import Wanted
 
 TO_BE_ASKED: Document = {"state": State.RUNNING.value, "cancel_requested_at": {"$exists": False}}
@@ -55,6 +58,7 @@ class Cancelling:
         self._cascading = cascading
         self._call = connection.driver.call
         self._jobs = connection.jobs
+        self._read = connection.jobs.with_options(codec_options=LENIENT)
 
     async def cancel(self, id: str, *, cascade: bool = False) -> Job:
         """Cancel one job and return it as it is then: cancelled, asked to end, or final before.
@@ -80,7 +84,7 @@ class Cancelling:
             for _ in range(LOOKS):
                 await self._call(self._jobs.update_one, {**wanted, "state": NOT_STARTED}, END)
                 await self._call(self._jobs.update_one, {**wanted, **TO_BE_ASKED}, _ASK)
-                document = await self._call(self._jobs.find_one, wanted)
+                document = await self._call(self._read.find_one, wanted)
                 if document is None:
                     raise JobNotFound(f"no job {shown(id)} in {self._jobs.full_name}")
                 job = to_job(document)
@@ -123,10 +127,10 @@ class Cancelling:
             if not waited_in_vain(self._connection, error):
                 raise
         with self._connection.call("cancel", what=what):
-            found = await self._call(self._jobs.find(running, {"_id": 1}).to_list)
+            found = await self._call(self._read.find(running, {"_id": 1}).to_list)
 
         async def ask(ids: Sequence[str]) -> int:
-            here: Document = {"_id": {"$in": list(ids)}, **TO_BE_ASKED}
+            here: Document = {**with_ids(ids), **TO_BE_ASKED}
 
             async def update(session: Session | None) -> int:
                 return (await self._call(self._jobs.update_many, here, _ASK, session=session)).modified_count
@@ -138,16 +142,16 @@ class Cancelling:
         return sum(asked), blocked
 
     async def _round(self, wanted: Document) -> int:
-        ended = 0
+        ended, before = 0, list[Any]()
         while True:
             with self._connection.call("cancel", what="cancelling jobs"):
                 waiting: Document = {"$and": [wanted, {"state": NOT_STARTED}]}
                 found = await self._call(
-                    self._jobs.find(waiting, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
+                    self._read.find(waiting, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
                 )
-                if not found:
+                if not found or found == before:  # what others stored under an id that cannot be asked for stays
                     return ended
-                here: Document = {"_id": {"$in": [job["_id"] for job in found]}, "state": NOT_STARTED}
+                before, here = found, {**with_ids(job["_id"] for job in found), "state": NOT_STARTED}
                 ended += (await self._call(self._jobs.update_many, here, END)).modified_count
 
     async def asked_to_end(self, claims: Collection[Claim], *, timeout: float | None = None) -> set[Claim]:
@@ -158,6 +162,6 @@ class Cancelling:
             "cancel_requested_at": {"$exists": True},
         }
         with self._connection.call("look", what="looking for cancelled jobs", timeout=timeout):
-            found = await self._call(self._jobs.find(filter, {"claim": 1}).to_list)
-        tokens = {document["_id"]: document["claim"] for document in found}
+            found = await self._call(self._read.find(filter, {"claim": 1}).to_list)
+        tokens = {document["_id"]: document.get("claim") for document in found}
         return {claim for claim in claims if tokens.get(claim.id) == claim.token}

@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from ..data import CODEC
+from ..data import CODEC, LENIENT
 from ..errors import ForkedProcess, InvalidConfiguration
 from ..observer import Observer
 from .documents import Document
@@ -150,6 +150,8 @@ class Connection:
             write_concern=write_concern,
             read_concern=ReadConcern("majority" if majority else "local"),
         )
+        #: For reading what others may have written too, whatever it is. It takes no UUID to look for.
+        self.reading = self.jobs.with_options(codec_options=LENIENT)
         #: For reads after a write whose reply was lost; see `learn`.
         self.confirmed = self.jobs
         self.client: MongoClient[Any] = collection.database.client

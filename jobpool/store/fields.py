@@ -15,7 +15,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 from bson.timestamp import Timestamp
 
-from ..data import MAX_INT, MIN_INT
+from ..data import MAX_INT, MIN_INT, to_be_found
 from ..names import shown
 
 #: For instants that Python does not have.
@@ -69,18 +69,21 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def with_ids(ids: Iterable[Any]) -> dict[str, Any]:
-    """Return the filter of documents with ids that were read: of those that others gave may be anything.
+    """Return the filter of documents with ids that were read, which may be anything where others gave them.
 
-    MongoDB takes no list with a document in it that has a name as operators have.
+    MongoDB takes no list with a document in it that has a name as operators have, and `LENIENT` no UUID.
     """
-    plain: list[Any] = []
-    documents: list[dict[str, Any]] = []
-    for id in ids:
-        if isinstance(id, Mapping):
-            documents.append({"_id": {"$eq": id}})
-        else:
-            plain.append(id)
+    wanted = list(ids)
+    if set(map(type, wanted)) <= {str}:  # as all are of jobs
+        return {"_id": {"$in": wanted}}
+    plain = [to_be_found(id) for id in wanted if not isinstance(id, Mapping)]
+    documents = [{"_id": {"$eq": id}} for id in wanted if isinstance(id, Mapping)]
     return {"$or": [{"_id": {"$in": plain}}, *documents]} if documents else {"_id": {"$in": plain}}
+
+
+def place_of(id: object) -> object:
+    """Return what stands for an id that was read in a dict or a set."""
+    return id if isinstance(id, str) else repr(id)
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from ..names import listed, shown
 from .connection import Connection
 from .documents import Document
 from .driver import Session
+from .fields import with_ids
 from .followers import GONE, Followers, chunks, ids_waited_for
 from .indexes import WAITING_INDEX
 
@@ -130,14 +131,12 @@ class Linking:
         if gone:  # removed since they were checked
             await self._followers.settle(dict.fromkeys(gone, GONE))
         for ids in chunks((child["_id"] for child in children), ROUND):
-            await self._call(
-                self._jobs.update_many, {"_id": {"$in": ids}, **_LINKING}, {"$unset": {"linking": ""}}
-            )
+            await self._call(self._jobs.update_many, {**with_ids(ids), **_LINKING}, {"$unset": {"linking": ""}})
 
     async def complete(self, ids: Collection[str]) -> None:
         """Link those of the jobs whose creator has not come so far, or whose reply was lost."""
         for some in chunks(ids, ROUND):
-            cursor = self._jobs.find({"_id": {"$in": some}, **_LINKING}, {"waits_for": 1})
+            cursor = self._connection.reading.find({"_id": {"$in": some}, **_LINKING}, {"waits_for": 1})
             if children := await self._call(cursor.to_list):
                 await self.link(children)
 
@@ -150,7 +149,7 @@ class Linking:
         completed, what = 0, "looking for jobs whose creator has died"
         with self._connection.call("resolve", what=what):
             before = await self._connection.now() - timedelta(seconds=PATIENCE)
-        cursor = left_links(self._jobs, before)
+        cursor = left_links(self._connection.reading, before)
         while True:
             with self._connection.call("resolve", what=what):
                 found = await self._call(cursor.to_list, COMPLETED)

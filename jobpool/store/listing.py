@@ -9,11 +9,11 @@ import pymongo
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
-from ..data import LENIENT, to_be_found
+from ..data import LENIENT
 from ..job import Job
 from .connection import CLOSE_TIME, Connection
 from .documents import Document, to_job
-from .fields import with_ids
+from .fields import place_of, with_ids
 from .pages import Meaning, Pages
 
 #: Jobs that are read at once.
@@ -72,21 +72,16 @@ class Listed:
             ids = [found["_id"] for found in await call(self._cursor.to_list, CHUNK)]
         if not ids:
             return None
-        wanted: Document = {"$and": [with_ids(map(to_be_found, ids)), self._meaning.filter()]}
+        wanted: Document = {"$and": [with_ids(ids), self._meaning.filter()]}
         if self._meaning.matcher is not None:
             matched = [brief.id for brief in await self._pages.read(wanted, self._meaning.matcher)]
             wanted = {"_id": {"$in": matched}}
         with self._connection.call("find", what="reading jobs"):
             cursor = self._jobs.find(wanted)
-            found = {_place(job["_id"]): job for job in await call(cursor.to_list)}
-        return [to_job(found[place]) for place in map(_place, ids) if place in found]
+            found = {place_of(job["_id"]): job for job in await call(cursor.to_list)}
+        return [to_job(found[place]) for place in map(place_of, ids) if place in found]
 
     async def close(self) -> None:
         """Let the server forget the list."""
         with suppress(PyMongoError), pymongo.timeout(CLOSE_TIME):  # it forgets it in any case, some minutes later
             await self._connection.driver.call(self._cursor.close)
-
-
-def _place(id: object) -> object:
-    """Return what stands for an id in a dict: others may have ids that are no texts."""
-    return id if isinstance(id, str) else repr(id)

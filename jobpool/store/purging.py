@@ -6,13 +6,16 @@ What has its own time to go (`Job.expire_at`) is deleted by MongoDB itself.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 
+from ..data import LENIENT
 from ..job import FINAL, State
 from .connection import Connection
 from .documents import Document
+from .fields import with_ids
 from .indexes import RESULT_INDEX
 from .queries import Wanted
 
@@ -43,6 +46,7 @@ class Purging:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
+        self._read = connection.jobs.with_options(codec_options=LENIENT)
 
     async def purge(self, selection: Wanted, older_than: float) -> int:
         """Delete the jobs meant that have been final for `older_than` seconds; return how many.
@@ -54,18 +58,18 @@ class Purging:
         Raises:
             StoreUnavailable: Some may be deleted. Repeating goes on from there.
         """
-        purged = 0
+        purged, before = 0, list[Document]()
         with self._connection.call("purge", what="asking the server's time"):
             latest = await self._connection.now_by_its_answer() - timedelta(seconds=older_than)
         old: Document = {"$and": [selection.filter(), ended_before(latest)]}
         while True:
             with self._connection.call("purge", what="purging jobs"):
                 found = await self._call(
-                    self._jobs.find(old, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
+                    self._read.find(old, {"_id": 1}).limit(ROUND).batch_size(ROUND + 1).to_list
                 )
-                if not found:
+                if not found or found == before:  # what others stored under an id that cannot be asked for stays
                     return purged
-                here: Document = {"_id": _ids(found), **ended_before(latest)}
+                before, here = found, {**with_ids(_ids(found)), **ended_before(latest)}
                 purged += (await self._call(self._jobs.delete_many, here)).deleted_count
 
     async def expire_results(self) -> int:
@@ -75,10 +79,10 @@ class Purging:
             StoreUnavailable: Some may be deleted. The next call finds the rest.
         """
         with self._connection.call("purge", what="deleting results"):
-            found = await self._call(old_results(self._jobs).to_list)
+            found = await self._call(old_results(self._read).to_list)
             if not found:
                 return 0
-            here: Document = {"_id": _ids(found), **_OVER}
+            here: Document = {**with_ids(_ids(found)), **_OVER}
             return (await self._call(self._jobs.update_many, here, _EXPIRE)).modified_count
 
 
@@ -87,8 +91,8 @@ def old_results(jobs: Collection[Document]) -> Cursor[Document]:
     return jobs.find(_OVER, {"_id": 1}).hint(RESULT_INDEX).limit(ROUND)
 
 
-def _ids(found: list[Document]) -> Document:
-    return {"$in": [job["_id"] for job in found]}
+def _ids(found: list[Document]) -> list[Any]:
+    return [job["_id"] for job in found]
 
 
 _EXPIRE: Document = {

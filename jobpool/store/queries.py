@@ -202,9 +202,11 @@ class Queries:
             )
         at: Any = check_instant(after.created_at, "after")
         with self._connection.call("find", what="finding jobs"):
-            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": after.id}}, {"created_at": 1})
-        if stored is not None and not isinstance(stored.get("created_at"), datetime | list):
-            at = to_be_found(stored.get("created_at"))
+            one = {"$max" if beyond == "$lt" else "$min": "$created_at"}  # of several, by which it is sorted
+            shown_at = {"created_at": {"$cond": [{"$isArray": ["$created_at"]}, one, "$created_at"]}}
+            stored = await self._call(self._jobs.find_one, {"_id": {"$eq": after.id}}, shown_at)
+        if stored is not None:
+            at = to_be_found(stored.get("created_at"))  # an instant, of jobs
         created, id = {"$ifNull": ["$created_at", None]}, {"$literal": after.id}
         later, same = {beyond: [created, {"$literal": at}]}, {"$eq": [created, {"$literal": at}]}
         behind = {"$or": [later, {"$and": [same, {beyond: ["$_id", id]}]}]}

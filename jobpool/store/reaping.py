@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any
 
 from pymongo.collection import Collection
@@ -21,10 +22,12 @@ from ..errors import OutcomeRefused, StoreUnavailable
 from ..job import State
 from ..logs import bounded_logger_of
 from ..names import listed, shown
+from ..retention import LONGEST
 from .apart import apart, in_parts, known, possible, waited_in_vain, without
 from .connection import Connection
 from .documents import CLAIM_MARKS, MAX_ERRORS, Document, expiry
 from .driver import Session, run
+from .fields import with_ids
 from .indexes import LEASE_INDEX
 
 logger = bounded_logger_of(__name__)
@@ -87,7 +90,7 @@ class Reaping:
         reaped: list[Reaped] = []
         while True:
             with self._connection.call("reap", what="looking for expired leases"):
-                found = list(expired(self._jobs))
+                found = list(expired(self._connection.reading))
             by_type: dict[str, list[str]] = defaultdict(list)
             for document in found:
                 type = document.get("type")
@@ -154,7 +157,7 @@ class Reaping:
         )
         with self._connection.call("reap", what=f"ending job {shown(id)}"):
             try:
-                ended = self._jobs.update_one({"_id": id, **EXPIRED}, _END_BARE).modified_count
+                ended = self._jobs.update_one({"_id": {"$eq": id}, **EXPIRED}, _END_BARE).modified_count
             except OperationFailure:
                 return []
         return [Reaped(type, "failed", ended)] if ended else []
@@ -166,7 +169,7 @@ class Reaping:
             return self._statements(type, ids)
 
     def _statements(self, type: str, ids: Sequence[str], session: Session | None = None) -> list[Reaped]:
-        filter = {"_id": {"$in": list(ids)}, **EXPIRED}
+        filter = {**with_ids(ids), **EXPIRED}
         update = partial(self._jobs.update_many, session=session)
         claimed = update({**filter, "state": State.CLAIMED.value}, _REQUEUE)
         retried = update({**filter, **_RUNNING, "$and": [_ATTEMPTS_LEFT]}, _RETRY)
@@ -184,6 +187,17 @@ class Reaping:
 
 _NO_CLAIM = {"$unset": list(CLAIM_MARKS)}
 
+
+def _number(field: str, otherwise: float) -> Document:
+    """Return the expression of a number; of another one if somebody else wrote what is none, see `_LOST`."""
+    finite = [{"$isNumber": field}, {"$gt": [field, -inf]}, {"$lt": [field, inf]}]
+    return {"$cond": [{"$and": finite}, field, otherwise]}
+
+
+def _whole(expression: object, otherwise: int) -> Document:
+    return {"$convert": {"input": expression, "to": "long", "onError": otherwise, "onNull": otherwise}}
+
+
 #: Without a token: a finish recognises by its token what it recorded itself.
 _LOST: Document = {
     "type": {"$literal": "WorkerLost"},
@@ -193,47 +207,55 @@ _LOST: Document = {
             # Converted: a document that somebody else wrote must not keep all others from being reaped.
             {"$convert": {"input": "$pool", "to": "string", "onError": "?", "onNull": "?"}},
             " let the lease expire while running attempt ",
-            {"$toString": "$attempts"},
+            {"$convert": {"input": "$attempts", "to": "string", "onError": "?", "onNull": "?"}},
         ]
     },
     "traceback": {"$literal": ""},
     "attempt": "$attempts",
     "at": "$$NOW",
 }
-_COUNTED = {"$add": [{"$ifNull": ["$error_count", 0]}, 1]}
-_HISTORY = {"$slice": [{"$concatArrays": [{"$ifNull": ["$errors", []]}, [_LOST]]}, -MAX_ERRORS]}
+_COUNTED = {"$add": [_number("$error_count", 0), 1]}
+_ERRORS = {"$cond": [{"$isArray": ["$errors"]}, "$errors", []]}
+_HISTORY = {"$slice": [{"$concatArrays": [_ERRORS, [_LOST]]}, -MAX_ERRORS]}
 
 #: The delay of `Backoff.delay` in seconds, in the server's words. Its power overflows to
 #: infinity, which must not meet a base of 0: the product would not be a number.
-_GROWN = {"$pow": [{"$ifNull": ["$backoff.factor", 1]}, {"$subtract": ["$attempts", 1]}]}
+_ATTEMPTS = _number("$attempts", 1)
+_GROWN = {"$pow": [_number("$backoff.factor", 1), {"$max": [0, {"$subtract": [_ATTEMPTS, 1]}]}]}
+_BASE = _number("$backoff.base", 0)
 _CEILING = {
     "$cond": [
-        {"$gt": ["$backoff.base", 0]},
-        {"$min": [{"$multiply": ["$backoff.base", _GROWN]}, "$backoff.longest"]},
+        {"$gt": [_BASE, 0]},
+        {"$min": [{"$multiply": [_BASE, _GROWN]}, _number("$backoff.longest", 0)]},
         0,
     ]
 }
 _JITTERED: dict[str, Any] = {
     "$multiply": [
         _CEILING,
-        {"$subtract": [1, {"$multiply": [{"$ifNull": ["$backoff.jitter", 0]}, {"$rand": {}}]}]},
+        {"$subtract": [1, {"$multiply": [_number("$backoff.jitter", 0), {"$rand": {}}]}]},
     ]
 }
 #: As `Steps.delay`: the place of the attempt in the list, or the last one.
 _STEP: dict[str, Any] = {
     "$arrayElemAt": [
         "$backoff.steps",
-        {"$subtract": [{"$min": ["$attempts", {"$size": "$backoff.steps"}]}, 1]},
+        {"$toInt": {"$subtract": [{"$min": [_whole(_ATTEMPTS, 1), {"$size": "$backoff.steps"}]}, 1]}},
     ]
 }
-_DELAY: dict[str, Any] = {"$cond": [{"$isArray": ["$backoff.steps"]}, _STEP, _JITTERED]}
+_DELAY: dict[str, Any] = {
+    "$let": {
+        "vars": {"delay": {"$cond": [{"$isArray": ["$backoff.steps"]}, _STEP, _JITTERED]}},
+        "in": {"$max": [0, {"$min": [_number("$$delay", 0), LONGEST]}]},
+    }
+}
 
 _REQUEUE: list[Document] = [{"$set": {"state": State.PENDING.value}}, _NO_CLAIM]
 _RETRY: list[Document] = [
     {
         "$set": {
             "state": State.PENDING.value,
-            "run_at": {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, _DELAY]}}]},
+            "run_at": {"$add": ["$$NOW", _whole({"$multiply": [1000, _DELAY]}, 0)]},
             "due_at": {"$ifNull": ["$due_at", "$run_at"]},
             "errors": _HISTORY,
             "error_count": _COUNTED,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from pymongo import ASCENDING, DeleteMany
 
+from ..data import LENIENT
 from ..errors import JobHeld, StoreUnavailable
 from ..job import HELD
 from ..names import shown
 from .connection import Connection
 from .documents import Document
+from .fields import text
 from .followers import Followers
 from .indexes import FOLLOWED_INDEX
 from .queries import Wanted
@@ -37,6 +39,7 @@ class Removing:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
+        self._read = connection.jobs.with_options(codec_options=LENIENT)
         self._followers = followers
 
     async def remove(self, id: str) -> bool:
@@ -55,10 +58,10 @@ class Removing:
                 if gone.deleted_count:
                     return True
                 fields = {"state": 1, "followed": 1}
-                stored = await self._call(self._jobs.find_one, {"_id": {"$eq": id}}, fields)
+                stored = await self._call(self._read.find_one, {"_id": {"$eq": id}}, fields)
             if stored is None:
                 return False
-            if stored["state"] in HELD:
+            if text(stored.get("state")) in HELD:
                 raise _held(id, stored, "it can be removed when it is not held any more")
             if "followed" not in stored:
                 continue  # it has ended, or those who waited were told, between the two looks
@@ -84,7 +87,7 @@ class Removing:
         while True:
             page: Document = {"$and": [wanted, _FOLLOWED, {"_id": {"$gt": last}}]}
             with self._connection.call("remove", what="removing jobs for which others waited"):
-                cursor = self._jobs.find(page, {"followed": 1}).hint(FOLLOWED_INDEX)
+                cursor = self._read.find(page, {"followed": 1}).hint(FOLLOWED_INDEX)
                 cursor = cursor.sort("_id", ASCENDING).limit(ROUND)
                 found = await self._call(cursor.to_list)
             if not found:
@@ -123,7 +126,11 @@ class Removing:
             marks.setdefault(repr(job["followed"]), []).append(job)
         deletes = [
             DeleteMany(
-                {"_id": {"$in": [job["_id"] for job in same]}, "state": _NOT_HELD, "followed": same[0]["followed"]}
+                {
+                    "_id": {"$in": [job["_id"] for job in same]},
+                    "state": _NOT_HELD,
+                    "followed": {"$eq": same[0]["followed"]},
+                }
             )
             for same in marks.values()
         ]

@@ -32,6 +32,7 @@ from ..logs import bounded_logger_of
 from ..names import listed
 from .connection import Connection
 from .documents import Document
+from .fields import place_of, with_ids
 from .followers import GONE, ROUND, Followers, chunks, ids_waited_for
 from .indexes import BY_ID, FOLLOWED_INDEX, WAITING_INDEX
 from .linking import LATER, PATIENCE, WAITING, Linking
@@ -96,7 +97,7 @@ class Resolving:
             StoreUnavailable: Some may be passed on. The next call finds the rest.
         """
         with self._connection.call("resolve", what="looking for ended jobs that others wait for"):
-            ended = ended_and_followed(self._jobs, ROUND + len(leave))
+            ended = ended_and_followed(self._connection.reading, ROUND + len(leave))
             found = [job for job in await self._call(ended.to_list) if job["_id"] not in leave][:ROUND]
         if not found:
             return Resolved(0, 0)
@@ -123,12 +124,16 @@ class Resolving:
     async def _write_unmarked(self, found: Sequence[Document]) -> None:
         if not found:
             return
-        marks: dict[object, list[str]] = defaultdict(list)
+        marks: dict[object, list[Document]] = defaultdict(list)
         for job in found:
-            marks[job["followed"]].append(job["_id"])
+            marks[place_of(job["followed"])].append(job)
         writes = [
-            UpdateMany({"_id": {"$in": ids}, "followed": mark}, {"$unset": {"followed": ""}}, hint=BY_ID)
-            for mark, ids in marks.items()
+            UpdateMany(
+                {"_id": {"$in": [job["_id"] for job in same]}, "followed": {"$eq": same[0]["followed"]}},
+                {"$unset": {"followed": ""}},
+                hint=BY_ID,
+            )
+            for same in marks.values()
         ]
         with self._connection.call("resolve", what=f"taking the marks of {len(found)} jobs away"):
             await self._call(self._jobs.bulk_write, writes, ordered=False)
@@ -144,7 +149,7 @@ class Resolving:
         Raises:
             StoreUnavailable: Some may be told. The next sweep finds the rest.
         """
-        waiting = self._jobs.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).batch_size(SWEPT)
+        waiting = self._connection.reading.find(WAITING, {"_id": 1}).hint(WAITING_INDEX).batch_size(SWEPT)
         while True:
             with self._connection.call("resolve", what="looking for jobs that wait"):
                 some = await self._call(waiting.to_list, SWEPT)
@@ -160,14 +165,16 @@ class Resolving:
             now = await self._connection.now()
             # By others, or by `complete_old`: what such a job waits for may be about to be retried.
             soon = {"$gt": now - timedelta(seconds=PATIENCE), "$lte": now + timedelta(seconds=LATER + PATIENCE)}
-            those: Document = {"_id": {"$in": list(children)}, **WAITING, "linking": {"$not": soon}}
-            cursor = self._jobs.find(those, {"waits_for": 1})
+            those: Document = {**with_ids(children), **WAITING, "linking": {"$not": soon}}
+            cursor = self._connection.reading.find(those, {"waits_for": 1})
             waiting = await self._call(cursor.to_list)
         missing = []
         for some in chunks(dict.fromkeys(id for child in waiting for id in ids_waited_for(child)), ROUND):
             with self._connection.call("resolve", what="looking for what jobs wait for"):
                 # After the read above: who is waited for was there before whoever waits.
-                found = await self._call(self._jobs.find({"_id": {"$in": some}}, {"followed": 1}).to_list)
+                found = await self._call(
+                    self._connection.reading.find({"_id": {"$in": some}}, {"followed": 1}).to_list
+                )
             there = {job["_id"]: job.get("followed") for job in found}
             missing += [id for id in some if id not in there]
             await self._mark([id for id, mark in there.items() if not isinstance(mark, ObjectId)])

@@ -88,7 +88,7 @@ class Stream:
         try:
             with pymongo.timeout(self._timeout):
                 self._stream: CollectionChangeStream[dict[str, Any]] = await self._call(
-                    self._connection.jobs.watch, pipeline, **options
+                    self._connection.reading.watch, pipeline, **options
                 )
         except (PyMongoError, OSError, OverflowError) as error:
             raise _translated(error, "opening the change stream") from error

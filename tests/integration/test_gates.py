@@ -510,6 +510,7 @@ def _lose(proxy: Proxy, gated: Gated, command: str, before: int) -> None:
 
     owners: list[tuple[Any, str]] = [
         (gated, "_jobs"),
+        (gated, "_read"),
         (gated._keys, "_jobs"),
         (gated._gates, "_jobs"),
         (gated._gates, "_gates"),

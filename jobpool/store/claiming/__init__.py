@@ -12,6 +12,7 @@ from ..connection import Connection
 from .batch import Batch
 from .claimed import Claimed, ClaimStrategy, Request, Rule, Unknown
 from .gated import Gated
+from .odd import as_claimed
 from .single import Single
 from .turns import Turns
 from .window import Window
@@ -39,5 +40,6 @@ __all__ = [
     "Rule",
     "Turns",
     "Unknown",
+    "as_claimed",
     "make_strategy",
 ]

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from pymongo.collection import Collection
 
+from ...data import LENIENT
 from ...errors import StoreUnavailable
 from ...job import State
 from ..documents import CLAIM_FIELDS, Document
+from ..fields import place_of, with_ids
 from ..indexes import BY_ID
 from .claimed import (
     Claimed,
@@ -73,12 +75,14 @@ class Batch(ClaimStrategy):
             return nothing(tried=len(ids), drained=drained)
         documents: list[Document] = []
         try:
-            jobs = self._connection.confirmed if failure else self._jobs
+            jobs = self._read
+            if failure:
+                jobs = self._connection.confirmed.with_options(codec_options=LENIENT)
             documents = self._carrying(token, ids, jobs, request.state)
         finally:
             if request.starts is not None and won != len(documents):
-                known = {document["_id"] for document in documents}
-                self._note(request, token, [id for id in ids if id not in known])
+                known = {place_of(document["_id"]) for document in documents}
+                self._note(request, token, [id for id in ids if place_of(id) not in known])
         if failure and not documents:
             raise failure
         return Claimed(
@@ -94,7 +98,7 @@ class Batch(ClaimStrategy):
         been claimed, failed, and become pending with a later `run_at`, or have
         been removed and created with another type.
         """
-        filter = {"_id": {"$in": list(ids)}, **self._claimable(request)}
+        filter = {**with_ids(ids), **self._claimable(request)}
         try:
             with self._connection.call("claim", what=f"claiming {len(ids)} jobs"):
                 # By ids: the planner may prefer the claim index, and go through a backlog to find them.
@@ -115,13 +119,14 @@ class Batch(ClaimStrategy):
         Large ones come in several replies. If not all of those come in time,
         what came is worth having; the rest is returned by its lease.
         """
-        filter = {"_id": {"$in": list(ids)}, "claim": token, "state": state.value}
-        documents: dict[str, Document] = {}
+        filter = {**with_ids(ids), "claim": token, "state": state.value}
+        documents: dict[object, Document] = {}
         try:
             with self._connection.call("claim", what=f"reading the jobs of claim {token}"):
-                for document in jobs.find(filter, CLAIM_FIELDS).batch_size(len(ids) + 1):
-                    documents[document["_id"]] = document
+                read = jobs.find(filter, CLAIM_FIELDS)
+                for document in read.batch_size(len(ids) + 1):
+                    documents[place_of(document["_id"])] = document
         except StoreUnavailable:
             if not documents:
                 raise
-        return [documents[id] for id in ids if id in documents]
+        return [documents[place] for place in map(place_of, ids) if place in documents]

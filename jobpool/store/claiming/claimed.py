@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from heapq import merge
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from pymongo import ASCENDING, DESCENDING
@@ -31,6 +32,7 @@ from ...job import State
 from ...limits import Gate
 from ..connection import Connection
 from ..documents import HOLDER_END, Document
+from ..fields import FIRST, instant, number
 from ..indexes import CLAIM_INDEX
 
 #: The most types in one candidate read: each is one range of the index that the server merges.
@@ -159,7 +161,7 @@ class ClaimStrategy(ABC):
     def __init__(self, connection: Connection) -> None:
         self.unknown: list[Unknown] = []
         self._connection = connection
-        self._jobs = connection.jobs
+        self._jobs, self._read = connection.jobs, connection.reading
 
     @abstractmethod
     def claim(self, request: Request) -> Claimed:
@@ -176,8 +178,14 @@ class ClaimStrategy(ABC):
         if len(chunks) == 1:
             return list(candidate_cursor(self._connection, types, limit, skipped))
         cursors = [candidate_cursor(self._connection, chunk, skipped + limit) for chunk in chunks]
-        found = merge(*cursors, key=lambda found: (-found["priority"], found["run_at"]))
+        found = merge(*cursors, key=lambda found: (-rank_of(found), instant(found.get("run_at")) or FIRST))
         return list(islice(found, skipped, skipped + limit))
+
+
+def rank_of(candidate: Document) -> float:
+    """Return the priority of a candidate; what somebody else wrote in its place is as urgent as can be."""
+    rank = number(candidate.get("priority"))
+    return inf if rank is None else rank
 
 
 def candidate_cursor(
@@ -185,7 +193,7 @@ def candidate_cursor(
 ) -> Cursor[Document]:
     """Return the read that finds due jobs: a covered scan of the claim index."""
     return (
-        connection.jobs.find(due(connection, types), CANDIDATE_FIELDS)
+        connection.reading.find(due(connection, types), CANDIDATE_FIELDS)
         .sort(ORDER)
         .skip(skipped)
         .limit(limit)

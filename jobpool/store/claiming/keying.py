@@ -19,10 +19,12 @@ from bson.min_key import MinKey
 from pymongo import UpdateMany
 from pymongo.cursor import Cursor
 
+from ...data import to_be_found
 from ...job import State
 from ...limits import Gate
 from ..connection import Connection
 from ..documents import Document
+from ..fields import with_ids
 from ..indexes import CLAIM_INDEX, CLAIM_KEYS
 from .claimed import due
 
@@ -52,7 +54,7 @@ class Keying:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._jobs = connection.jobs
+        self._jobs, self._read = connection.jobs, connection.reading
         self.given = 0
         self._looked_at = 0.0
         self._looked_up_to: datetime | None = None
@@ -63,7 +65,7 @@ class Keying:
     def give(self, lacking: Mapping[str, str], gates: Mapping[str, Gate]) -> dict[str, str]:
         """Give keys to these pending jobs (type by id) and return the keys that they have now."""
         with self._connection.call("claim", what=f"giving keys to {len(lacking)} jobs"):
-            read = self._jobs.find({"_id": {"$in": list(lacking)}, **_PENDING}, {"type": 1, "key": 1, "data": 1})
+            read = self._read.find({**with_ids(lacking), **_PENDING}, {"type": 1, "key": 1, "data": 1})
             found = list(read.batch_size(len(lacking) + 1))
             found = [item for item in found if isinstance(item["type"], str) and item["type"] in gates]
             keys = {item["_id"]: _key_of(item, gates) for item in found}
@@ -97,7 +99,7 @@ class Keying:
                 self._looked_up_to = now
             since = self._looked_up_to - LATE
             filter = {**due(self._connection, types), "run_at": {"$gt": since, "$lte": now}, **_NO_KEY}
-            read = self._jobs.find(filter, {"type": 1}).limit(STEP).batch_size(STEP + 1).hint(CLAIM_INDEX)
+            read = self._read.find(filter, {"type": 1}).limit(STEP).batch_size(STEP + 1).hint(CLAIM_INDEX)
             lacking = {item["_id"]: item["type"] for item in read if usable(item["_id"])}
         if lacking:
             self.give(lacking, gates)
@@ -138,7 +140,7 @@ class Keying:
         self, first: list[Any], end: list[Any], filter: Document, fields: Document | None = None
     ) -> Cursor[Document]:
         """Return the read of what is from one place of the claim index on, and before another."""
-        read = self._jobs.find(filter, fields or dict.fromkeys(_NAMES, 1)).hint(CLAIM_INDEX)
+        read = self._read.find(filter, fields or dict.fromkeys(_NAMES, 1)).hint(CLAIM_INDEX)
         return read.min(list(zip(_NAMES, first, strict=True))).max(list(zip(_NAMES, end, strict=True)))
 
     def _next_after(self, type: str, types: tuple[str, ...]) -> None:
@@ -165,7 +167,11 @@ def _behind(type: str) -> list[Any]:
 def _place_of(item: Document, type: str) -> list[Any] | None:
     """Return the place of a job in the claim index; None if it has several: somebody wrote lists there."""
     values = [item.get(name) for name in _NAMES]
-    return None if any(isinstance(value, list) for value in values) else [State.PENDING.value, type, *values[2:]]
+    return (
+        None
+        if any(isinstance(value, list) for value in values)
+        else [State.PENDING.value, type, *map(to_be_found, values[2:])]
+    )
 
 
 def _key_of(item: Document, gates: Mapping[str, Gate]) -> str:

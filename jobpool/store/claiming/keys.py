@@ -72,7 +72,7 @@ class Keys:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._jobs = connection.jobs
+        self._jobs = connection.reading
         self._keying = Keying(connection)
         self._pages: dict[str, Page] = {}
         self._ids: dict[Slot, list[str]] = {}

@@ -45,7 +45,7 @@ class Single(ClaimStrategy):
             with self._connection.call("claim", what="claiming a job"):
                 filter = claimable(self._connection, replace(request, types=types))
                 deadline = lease_deadline(request)
-                document = self._jobs.find_one_and_update(
+                document = self._read.find_one_and_update(
                     filter,
                     claiming_update(request, token),
                     projection=CLAIM_FIELDS,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...chance import RANDOM
 from ..connection import Connection
 from ..documents import Document
+from ..fields import place_of
 from .batch import Batch, Choice
-from .claimed import Claimed, Request
+from .claimed import Claimed, Request, rank_of
 
 #: Pools that share a backlog and take blocks of it at random collide on about 1/f of them; at 64
 #: a fleet of 32 pools loses a third of its candidates, and at 8 pools one in fifteen.
@@ -80,6 +81,6 @@ class Window(Batch):
 
 def _urgent(head: list[Document], block: list[Document]) -> list[Document]:
     """Return what of `head` has a higher priority than the last of `block`, and then `block`, by priority."""
-    lowest = block[-1]["priority"]
-    found = {item["_id"]: item for item in (*(item for item in head if item["priority"] > lowest), *block)}
-    return sorted(found.values(), key=lambda item: -item["priority"])
+    lowest = rank_of(block[-1])
+    found = {place_of(item["_id"]): item for item in (*(item for item in head if rank_of(item) > lowest), *block)}
+    return sorted(found.values(), key=lambda item: -rank_of(item))
