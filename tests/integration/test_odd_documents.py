@@ -218,16 +218,6 @@ def test_no_job_behind_odd_documents_stops(manager: JobManager, jobs: Jobs, stra
     drained(manager, jobs, strategy=strategy)
 
 
-@settings(FEW, max_examples=4)
-@given(odd=st.lists(ODD, min_size=5, max_size=30), strategy=st.sampled_from(sorted(STRATEGIES)))
-def test_no_job_behind_any_odd_documents_stops(
-    manager: JobManager, jobs: Jobs, odd: list[Document], strategy: str
-) -> None:
-    jobs.delete_many({})
-    insert(jobs, odd)
-    drained(manager, jobs, strategy=strategy)
-
-
 def test_run_all_goes_on_behind_data_that_python_has_no_value_for(manager: JobManager, jobs: Jobs) -> None:
     odd = ("no uuid", "year 33658", "year -1199", "regex", "least", "scoped", "reference")
     insert(jobs, ({**job("pending", priority=9), "data": VALUES[name], "_id": f"odd {name}"} for name in odd))
