@@ -13,7 +13,6 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import OperationFailure
 
-from ..data import LENIENT
 from ..job import State
 from ..overview import Activity, FailedJob, Held, RunningJob
 from ..pauses import Paused
@@ -71,7 +70,7 @@ class Overseeing:
     def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._presence = presence
         self._settings = settings
 

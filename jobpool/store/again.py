@@ -19,7 +19,6 @@ from typing import Any
 
 from pymongo import ReturnDocument
 
-from ..data import LENIENT
 from ..errors import JobNotFound
 from ..job import REVIVABLE, Brief, Job, Retried, State
 from ..names import shown
@@ -81,7 +80,7 @@ class Again:
     def __init__(self, connection: Connection, pages: Pages, linking: Linking, followers: Followers) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._pages = pages
         self._linking = linking
         self._followers = followers

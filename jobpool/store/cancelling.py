@@ -15,7 +15,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..data import LENIENT
 from ..errors import JobNotFound, StoreUnavailable
 from ..job import Claim, Job, State
 from ..names import listed, shown
@@ -58,7 +57,7 @@ class Cancelling:
         self._cascading = cascading
         self._call = connection.driver.call
         self._jobs = connection.jobs
-        self._read = connection.jobs.with_options(codec_options=LENIENT)
+        self._read = connection.reading
 
     async def cancel(self, id: str, *, cascade: bool = False) -> Job:
         """Cancel one job and return it as it is then: cancelled, asked to end, or final before.

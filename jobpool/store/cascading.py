@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pymongo import ASCENDING
 
-from ..data import LENIENT
 from ..job import State
 from .connection import Connection
 from .documents import CLAIM_MARKS, Document, expiry
@@ -35,7 +34,7 @@ class Cascading:
     def __init__(self, connection: Connection, followers: Followers) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._followers = followers
 
     async def cancel_followers(self, ids: list[str]) -> int:

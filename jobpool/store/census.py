@@ -16,7 +16,6 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 
 from ..backlog import AlivePool, Backlog, Rate, TypeBacklog, mean_rate
-from ..data import LENIENT
 from ..job import State
 from .connection import Connection
 from .documents import Document
@@ -37,7 +36,7 @@ class Census:
     def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)  # it reads no data of jobs
+        self._jobs = connection.reading  # it reads no data of jobs
         self._presence = presence
         self._settings = settings
 

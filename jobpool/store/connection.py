@@ -153,7 +153,7 @@ class Connection:
         #: For reading what others may have written too, whatever it is. It takes no UUID to look for.
         self.reading = self.jobs.with_options(codec_options=LENIENT)
         #: For reads after a write whose reply was lost; see `learn`.
-        self.confirmed = self.jobs
+        self.confirmed = self.reading
         self.client: MongoClient[Any] = collection.database.client
         self.driver = driver
         self.timeout = timeout
@@ -172,7 +172,7 @@ class Connection:
         """
         if self.jobs.read_concern.level == "majority":
             level = "linearizable" if server.replicated else "local"
-            self.confirmed = self.jobs.with_options(read_concern=ReadConcern(level))
+            self.confirmed = self.reading.with_options(read_concern=ReadConcern(level))
 
     @contextmanager
     def call(

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..data import LENIENT, relaxed
+from ..data import relaxed
 from ..errors import JobNotFound
 from ..installed import version
 from ..job import State
@@ -71,7 +71,7 @@ class Explaining:
     def __init__(self, connection: Connection, presence: Presence, settings: Settings) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)  # somebody else may have written it
+        self._jobs = connection.reading  # somebody else may have written it
         self._usages = Usages(connection)
         self._presence = presence
         self._settings = settings

@@ -20,6 +20,8 @@ from ..names import shown
 
 #: For instants that Python does not have.
 FIRST, LAST = (moment.replace(microsecond=0, tzinfo=UTC) for moment in (datetime.min, datetime.max))
+#: True of jobs alone: their ids are texts, and what others stored under another id is none.
+TEXT_ID = {"_id": {"$type": "string"}}
 
 
 def text(value: object) -> str | None:

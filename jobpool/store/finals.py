@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from ..data import LENIENT
 from ..job import FINAL, Job
 from ..names import listed
 from .connection import Connection
@@ -47,7 +46,7 @@ class Finals:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     async def look(self, ids: Sequence[str]) -> Look:
         """Return how the jobs with these ids are; ids differ from each other.

@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from pymongo import UpdateMany
 
-from ..data import LENIENT
 from ..dependencies import RUN
 from ..errors import OutcomeRefused
 from ..job import State
@@ -23,6 +22,7 @@ from ..logs import bounded_logger_of
 from ..names import bounded, shown
 from .connection import Connection
 from .documents import Document, expiry
+from .fields import TEXT_ID
 from .indexes import BY_ID, WAITS_INDEX
 
 logger = bounded_logger_of(__name__)
@@ -39,8 +39,6 @@ PACE = 1
 SHARE = 0.05
 
 _T = TypeVar("_T")
-#: Ids of jobs are texts: what others stored under another one waits for nobody.
-_TEXT_ID: Document = {"_id": {"$type": "string"}}
 
 
 class Followers:
@@ -52,7 +50,7 @@ class Followers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     async def settle(self, ends: Mapping[str, str], *, paced: bool = False) -> int:
         """Tell all who wait for them that these jobs have ended; return how many jobs that changed.
@@ -104,7 +102,7 @@ class Followers:
         """Return the ids of the jobs that wait for any of these; call it within `Connection.call`."""
         found: dict[str, None] = {}
         for some in chunks(ids, ROUND):
-            cursor = self._jobs.find({**waits_for_any(some), **_TEXT_ID}, {"_id": 1}).hint(WAITS_INDEX)
+            cursor = self._jobs.find({**waits_for_any(some), **TEXT_ID}, {"_id": 1}).hint(WAITS_INDEX)
             found |= dict.fromkeys(job["_id"] for job in await self._call(cursor.to_list))
         return list(found)
 
@@ -113,7 +111,7 @@ class Followers:
         found: dict[str, list[str]] = {}
         for some in chunks(ids, ROUND):
             those: Document = {"$setIntersection": [_WAITS, {"$literal": some}]}
-            cursor = self._jobs.find({**waits_for_any(some), **_TEXT_ID}, {"ids": those}).hint(WAITS_INDEX)
+            cursor = self._jobs.find({**waits_for_any(some), **TEXT_ID}, {"ids": those}).hint(WAITS_INDEX)
             for job in await self._call(cursor.to_list):
                 found.setdefault(job["_id"], []).extend(job["ids"])
         return found

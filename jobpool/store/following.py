@@ -10,7 +10,6 @@ from typing import Any
 from pymongo import DESCENDING
 
 from ..changes import Change
-from ..data import LENIENT
 from ..errors import StoreError, StoreUnavailable
 from .connection import Connection
 from .documents import Document
@@ -232,7 +231,7 @@ class Recent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     async def last(self, meaning: Meaning, limit: int, *, data: bool) -> list[Change]:
         """Return the last change of each of the jobs that changed last, as far as they tell, the oldest first.

@@ -9,7 +9,6 @@ from typing import Any
 
 from pymongo import DESCENDING
 
-from ..data import LENIENT
 from ..error_groups import PREFIX, ErrorGroup, pattern_of, sign_of
 from ..job import State
 from .connection import Connection
@@ -63,7 +62,7 @@ class Grouping:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     async def groups(
         self, *, types: Sequence[str] | None, since: datetime | None, until: datetime | None, limit: int

@@ -9,7 +9,6 @@ import pymongo
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
-from ..data import LENIENT
 from ..job import Job
 from .connection import CLOSE_TIME, Connection
 from .documents import Document, to_job
@@ -43,7 +42,7 @@ class Listing:
         ]
         limit = max(connection.timeout, PATIENCE)
         with connection.call("find", what="putting jobs in order", timeout=limit):
-            jobs = connection.jobs.with_options(codec_options=LENIENT)
+            jobs = connection.reading
             cursor = await connection.driver.call(jobs.aggregate, ordered, allowDiskUse=True, batchSize=CHUNK)
         return Listed(connection, self._pages, meaning, cursor)
 
@@ -57,7 +56,7 @@ class Listed:
 
     def __init__(self, connection: Connection, pages: Pages, meaning: Meaning, cursor: Any) -> None:
         self._connection, self._pages = connection, pages
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._meaning, self._cursor = meaning, cursor
 
     async def next(self) -> list[Job] | None:

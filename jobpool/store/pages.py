@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from pymongo import ASCENDING
 
-from ..data import LENIENT
 from ..errors import InvalidJob, StoreRefused, StoreUnavailable
 from ..job import Brief, State
 from ..matching import Matcher
@@ -69,7 +68,7 @@ class Pages:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     def walk(
         self,

@@ -11,7 +11,6 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 
-from ..data import LENIENT
 from ..job import FINAL, State
 from .connection import Connection
 from .documents import Document
@@ -46,7 +45,7 @@ class Purging:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
-        self._read = connection.jobs.with_options(codec_options=LENIENT)
+        self._read = connection.reading
 
     async def purge(self, selection: Wanted, older_than: float) -> int:
         """Delete the jobs meant that have been final for `older_than` seconds; return how many.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pymongo import ASCENDING, DESCENDING
 
-from ..data import LENIENT, to_be_found
+from ..data import to_be_found
 from ..errors import InvalidConfiguration, InvalidJob, JobNotFound
 from ..job import Job, State
 from ..limits import MAX_KEY
@@ -164,7 +164,7 @@ class Queries:
     def __init__(self, connection: Connection, pages: Pages) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._pages = pages
 
     async def get(self, id: str) -> Job:

@@ -204,10 +204,11 @@ _LOST: Document = {
     "message": {
         "$concat": [
             "pool ",
-            # Converted: a document that somebody else wrote must not keep all others from being reaped.
-            {"$convert": {"input": "$pool", "to": "string", "onError": "?", "onNull": "?"}},
+            # A document that somebody else wrote must not keep all others from being reaped, and not every value
+            # has a text: `onError` of a conversion does not catch an instant beyond year 9999.
+            {"$cond": [{"$eq": [{"$type": "$pool"}, "string"]}, "$pool", "?"]},
             " let the lease expire while running attempt ",
-            {"$convert": {"input": "$attempts", "to": "string", "onError": "?", "onNull": "?"}},
+            {"$cond": [{"$isNumber": "$attempts"}, {"$toString": "$attempts"}, "?"]},
         ]
     },
     "traceback": {"$literal": ""},

@@ -8,7 +8,6 @@ from typing import TypeVar
 from pymongo import ASCENDING
 
 from ..backlog import AlivePool
-from ..data import LENIENT
 from ..errors import JobNotFound, StoreRefused
 from ..job import Job
 from ..names import shown
@@ -39,7 +38,7 @@ class Relating:
     def __init__(self, connection: Connection, presence: Presence) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._schedules = connection.beside(SUFFIX)
         self._presence = presence
 

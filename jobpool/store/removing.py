@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from pymongo import ASCENDING, DeleteMany
 
-from ..data import LENIENT
 from ..errors import JobHeld, StoreUnavailable
 from ..job import HELD
 from ..names import shown
@@ -39,7 +38,7 @@ class Removing:
         self._connection = connection
         self._call = connection.driver.call
         self._jobs = connection.jobs
-        self._read = connection.jobs.with_options(codec_options=LENIENT)
+        self._read = connection.reading
         self._followers = followers
 
     async def remove(self, id: str) -> bool:

@@ -32,7 +32,7 @@ from ..logs import bounded_logger_of
 from ..names import listed
 from .connection import Connection
 from .documents import Document
-from .fields import place_of, with_ids
+from .fields import TEXT_ID, place_of, with_ids
 from .followers import GONE, ROUND, Followers, chunks, ids_waited_for
 from .indexes import BY_ID, FOLLOWED_INDEX, WAITING_INDEX
 from .linking import LATER, PATIENCE, WAITING, Linking
@@ -40,7 +40,7 @@ from .linking import LATER, PATIENCE, WAITING, Linking
 logger = bounded_logger_of(__name__)
 
 #: `followed` is compared, not asked for its existence, so that the index alone answers.
-_ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}}
+_ENDED: Document = {"state": {"$in": sorted(FINAL)}, "followed": {"$gt": ObjectId("0" * 24)}, **TEXT_ID}
 #: Waiting jobs whose dependencies are looked at together: each may have a megabyte of them.
 SWEPT = 50
 

@@ -9,7 +9,6 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.errors import OperationFailure
 
-from ..data import LENIENT
 from ..job import FINAL
 from ..overview import Finished, Size
 from .connection import Connection
@@ -30,7 +29,7 @@ class Sizes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
 
     async def size(self) -> Size | None:
         """Return what the collection takes; None if it is not there, or if this user may not know."""

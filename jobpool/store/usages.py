@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Iterable
 from datetime import datetime
 from typing import TypeVar
 
-from ..data import LENIENT
 from ..errors import StoreRefused
 from ..why import Situation
 from ..why.limited import bounds
@@ -33,7 +32,7 @@ class Usages:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.driver.call
-        self._jobs = connection.jobs.with_options(codec_options=LENIENT)
+        self._jobs = connection.reading
         self._gates = connection.beside(GATES)
 
     async def of(self, situation: Situation, names: frozenset[str]) -> tuple[Usage, ...]:

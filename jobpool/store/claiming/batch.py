@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from pymongo.collection import Collection
 
-from ...data import LENIENT
 from ...errors import StoreUnavailable
 from ...job import State
 from ..documents import CLAIM_FIELDS, Document
@@ -75,9 +74,7 @@ class Batch(ClaimStrategy):
             return nothing(tried=len(ids), drained=drained)
         documents: list[Document] = []
         try:
-            jobs = self._read
-            if failure:
-                jobs = self._connection.confirmed.with_options(codec_options=LENIENT)
+            jobs = self._connection.confirmed if failure else self._read
             documents = self._carrying(token, ids, jobs, request.state)
         finally:
             if request.starts is not None and won != len(documents):
