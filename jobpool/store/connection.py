@@ -216,9 +216,9 @@ class Connection:
             self.observer.store_operation(operation, time.monotonic() - began, kind)
 
     def beside(self, suffix: str) -> Collection[Document]:
-        """Return the collection of that suffix beside the jobs, pinned as theirs, for what is no data of jobs."""
+        """Return the collection of that suffix beside the jobs, pinned as theirs; it takes no UUID to write."""
         return self.jobs.database[self.jobs.name + suffix].with_options(
-            codec_options=CODEC,
+            codec_options=LENIENT,
             read_preference=self.jobs.read_preference,
             write_concern=self.jobs.write_concern,
             read_concern=self.jobs.read_concern,

@@ -114,14 +114,8 @@ class Gates:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        jobs = connection.jobs
-        self._jobs = jobs
-        self._gates = jobs.database[jobs.name + SUFFIX].with_options(
-            codec_options=jobs.codec_options,
-            read_preference=jobs.read_preference,
-            write_concern=jobs.write_concern,
-            read_concern=jobs.read_concern,
-        )
+        self._jobs = connection.jobs
+        self._gates = connection.beside(SUFFIX)
         #: An unlock that is lost with a node costs nothing but time.
         self._unwaited = self._gates.with_options(write_concern=WriteConcern(1))
         self._known: set[GateName] = set()

@@ -15,6 +15,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from ..data import CODEC
 from ..errors import ScheduleNotFound, StoreRefused, StoreUnavailable
 from ..job import State
 from ..logs import bounded_logger_of
@@ -55,6 +56,7 @@ class Schedules:
         self._call = connection.driver.call
         self._jobs = connection.jobs
         self._schedules = connection.beside(SUFFIX)
+        self._written = self._schedules.with_options(codec_options=CODEC)  # the data of jobs may have UUIDs
         self._indexed = False
 
     async def get(self, name: str) -> Schedule:
@@ -146,7 +148,7 @@ class Schedules:
         """Store a new schedule, unless somebody else has just done so."""
         document = self._new(name, definition, await self._now())
         try:
-            await self._call(self._schedules.insert_one, document)
+            await self._call(self._written.insert_one, document)
         except DuplicateKeyError:
             return
 
@@ -182,7 +184,7 @@ class Schedules:
         computed from it, and a firing may move it at any time.
         """
         update = {"$set": {**changes, "revision": _revision()}}
-        await self._call(self._schedules.update_one, unchanged(stored), update)
+        await self._call(self._written.update_one, unchanged(stored), update)
 
     async def _read(self, name: str) -> Schedule:
         found = await self.find(name)

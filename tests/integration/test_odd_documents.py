@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson import ObjectId
@@ -22,7 +23,7 @@ from jobpool.store.fields import TEXT_ID
 from jobpool.store.reaping import EXPIRED
 
 from ..conftest import Jobs, MakeManager
-from ..odd_documents import ERROR, ODD, STATES, VALUES, Document, catalogue, insert, job
+from ..odd_documents import ERROR, IDS, ODD, STATES, VALUES, Document, catalogue, insert, job
 from ..waiting import until
 
 #: By one whom jobpool knows: ids of jobs are texts.
@@ -259,3 +260,48 @@ def test_run_all_goes_on_behind_data_that_python_has_no_value_for(manager: JobMa
     assert {State(found["state"]) for found in jobs.with_options(codec_options=LENIENT).find()} == {
         State.SUCCEEDED
     }
+
+
+#: What is there beside the jobs, by the name of the collection: one document as we write it.
+BESIDE: dict[str, Callable[[JobManager], object]] = {
+    "pools": lambda manager: None,  # the pool of the test speaks for itself
+    "settings": lambda manager: manager.pause("another"),
+    "schedules": lambda manager: manager.schedule("hourly", 3600, "a", {"id": uuid4()}),
+    "gates": lambda manager: None,
+}
+#: Fields that such documents have now and then.
+SOMETIMES = (
+    "fresh_until",
+    "seen_at",
+    "limits",
+    "next_at",
+    "locked_until",
+    "tokens",
+    "forget_at",
+    "required",
+    "all",
+)
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_stands_beside_the_jobs_hinders_nobody(manager: JobManager, jobs: Jobs, name: str) -> None:
+    BESIDE[name](manager)
+    with WorkerPool(manager, name="here") as pool:
+        until(manager.pools, "the first word of the pool")
+        beside = jobs.database[f"{jobs.name}.{name}"]
+        ours: Document = beside.find_one() or {}
+        fields = {*ours, *SOMETIMES} - {"_id"}
+        odd = [
+            {**ours, field: VALUES[value], "_id": f"odd {field} {value}"} for field in fields for value in VALUES
+        ]
+        there = insert(beside, [*odd, *({"_id": id} for id in IDS.values())])
+        assert len(there) > len(odd) / 2
+        for look in LOOKS.values():
+            look(manager)
+        assert "here" in {known.name for known in manager.pools(dead=True)}
+        assert manager.paused() is not None
+        if name == "schedules":
+            assert "hourly" in {schedule.name for schedule in manager.schedules.list()}
+        assert manager.wait(manager.create("a", name).id, timeout=30).state is State.SUCCEEDED
+        assert manager.why(manager.create("nobody runs it", 1).id).code == "no_executor"
+    assert pool.state == "stopped"
