@@ -267,7 +267,7 @@ def reaped_though_it_was_cancelled() -> None:
     reaping._RUNNING = {"state": "running"}
 
 
-@seed("faults/test_life.py -k a_snooze_whose_reply_is_lost", "I5|pending to pending")
+@seed("faults/test_life.py -k a_snooze_whose_reply_is_lost", "I5|changed while it was pending")
 def snooze_refunds_at_every_repeat() -> None:
     """A snooze whose reply was lost gives its attempt back a second time."""
     from jobpool.store import finishing
