@@ -15,6 +15,8 @@ from .seeds import SEEDS, VARIABLE, Seed
 
 #: What pytest says at its end when tests failed; anything else proves nothing.
 TESTS_FAILED = 1
+#: Tests come in the order of their file: the first one that is red is the same in every run, and so is its reason.
+_PLUGINS = ("-p", "no:cacheprovider", "-p", "no:randomly")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +47,7 @@ def tried(name: str) -> bool:
 def verdict(name: str, seed: Seed) -> str | None:
     """Run the test of a seed with the bug planted; return what it said if it is red for its reason, else None."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *seed.test.split()],
+        [sys.executable, "-m", "pytest", "-x", "-q", *_PLUGINS, *seed.test.split()],
         env={**os.environ, VARIABLE: name},
         cwd=ROOT,
         capture_output=True,

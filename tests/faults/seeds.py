@@ -171,7 +171,7 @@ def leases_by_the_clients_clock() -> None:
     claims_set(lambda request: {"lease_until": datetime.now(UTC) + timedelta(seconds=request.lease)})
 
 
-@seed("security/test_data.py -k live_name", "pool|assert .*name, name|secret")
+@seed("security/test_data.py -k live_name", "pool|assert .*name, name|secret|datetime")
 def a_users_value_in_a_pipeline() -> None:
     """The name of a pool is evaluated by the server."""
     claims_set(lambda request: {"pool": request.pool})
